@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Sourced by host.sh: the hosts under Bochs. One CPU, strict about VM-entry checks, and its TSC
+# counts instructions. A CD image carries kernel and initramfs.
+# shellcheck shell=bash disable=SC2154
+
+BXSHARE=${BXSHARE:-/usr/share/bochs}
+
+bochs_cd()
+{
+	local cd=$work/cd
+	mkdir -p "$cd"
+	cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/ldlinux.c32 "$cd"
+	ln "$vmlinuz" "$cd/vmlinuz" 2>/dev/null || cp "$vmlinuz" "$cd/vmlinuz"
+	gzip -1 -c "$work/initrd" >"$cd/initrd"
+	# The emulated serial line is the slow part, so the log starts at warnings.
+	cat >"$cd/isolinux.cfg" <<-END
+	DEFAULT keel
+	LABEL keel
+	KERNEL /vmlinuz
+	APPEND initrd=/initrd console=ttyS0 loglevel=5 panic=-1 oops=panic $kernel_words $append
+	END
+	xorriso -as mkisofs -quiet -o "$work/cd.iso" -b isolinux.bin -c boot.cat -no-emul-boot \
+		-boot-load-size 4 -boot-info-table "$cd" >"$work/xorriso" 2>&1 ||
+		{ cat "$work/xorriso" >&2; exit 125; }
+	rm -rf "$cd"
+}
+
+start_bochs()
+{
+	local model=trinity_apu i=0 d ata=0
+	[ "$host" != intel-bochs ] || model=corei7_skylake_x
+	bochs_cd
+	# Debian's build has the debugger, which starts stopped: `c` lets it go.
+	echo c >"$work/rc"
+	cat >"$work/bochsrc" <<-END
+	config_interface: textconfig
+	display_library: rfb, options="timeout=0"
+	memory: guest=$mem, host=$mem
+	romimage: file=$BXSHARE/BIOS-bochs-latest
+	vgaromimage: file=$BXSHARE/VGABIOS-lgpl-latest
+	cpu: model=$model, count=1, ips=10000000, reset_on_triple_fault=0
+	clock: sync=none
+	ata0-master: type=cdrom, path=$work/cd.iso, status=inserted
+	boot: cdrom
+	com1: enabled=1, mode=file, dev=$log
+	com2: enabled=1, mode=file, dev=$work/out
+	log: $work/bochs.log
+	panic: action=fatal
+	error: action=report
+	info: action=ignore
+	debug: action=ignore
+	END
+	for d in "${drives[@]}"; do
+		i=$((i + 1))
+		ata=$((i / 2))
+		echo "ata$ata-$([ $((i % 2)) = 0 ] && echo master || echo slave): type=disk," \
+			"path=${d%,ro}, mode=flat" >>"$work/bochsrc"
+	done
+	bochs-bin -q -f "$work/bochsrc" -rc "$work/rc" </dev/null >"$work/emulator" 2>&1 &
+	emulator=$!
+}

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Sourced by host.sh: the host under QEMU's TCG. It has SVM and NPT with several CPUs, without
+# NRIP save and decode assists.
+# shellcheck shell=bash disable=SC2154
+
+start_qemu()
+{
+	local args i=0 d opts
+	args=(-M q35 -cpu max -accel tcg -smp "$smp" -m "$mem" -display none -nodefaults
+		-no-reboot -rtc base=utc -kernel "$vmlinuz" -initrd "$work/initrd"
+		-append "console=ttyS0 panic=-1 oops=panic $kernel_words $append"
+		-serial "file:$log")
+	[ -z "$icount" ] || args+=(-icount shift=0)
+	for d in "${drives[@]}"; do
+		opts=
+		[ "$d" = "${d%,ro}" ] || opts=,read-only=on
+		args+=(-drive "file=${d%,ro},if=none,id=d$i,format=raw,cache=unsafe$opts"
+			-device "virtio-blk-pci,drive=d$i")
+		i=$((i + 1))
+	done
+	if [ -n "$interactive" ]; then
+		args+=(-chardev stdio,id=out,signal=off -serial chardev:out)
+		# Explicitly from this terminal: a background job's stdin is /dev/null.
+		qemu-system-x86_64 "${args[@]}" <&0 2>"$work/emulator" &
+	else
+		args+=(-serial "file:$work/out")
+		qemu-system-x86_64 "${args[@]}" </dev/null >"$work/emulator" 2>&1 &
+	fi
+	emulator=$!
+}
