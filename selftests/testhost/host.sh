@@ -14,6 +14,7 @@
 #   --module FILE     the module (default module/keel.ko of this tree)
 #   --keel-params S, --kvm-params S   module parameters
 #   --append S        words for the kernel command line
+#   --kmemleak        look for leaks (debug kernel; boots three times slower)
 #   --icount          count instructions as time (amd-tcg)
 #   --log FILE        keep the host's kernel log there
 #   --allow REGEX     lines of the log that are no reports
@@ -28,12 +29,12 @@ set -u
 . "$(dirname "$0")/lib.sh"
 
 host=amd-tcg kernel=cloud device=none smp=2 mem=1024 timeout=300 module=$TOP/module/keel.ko
-keel_params='' kvm_params='' append='' icount='' log='' allow='' interactive='' winsize=''
+keel_params='' kvm_params='' append='' icount='' log='' allow='' interactive='' winsize='' kmemleak=''
 files=() drives=() kernel_words=
 
 usage()
 {
-	sed -n '3,28s/^# \{0,1\}//p' "$0" >&2
+	sed -n '3,29s/^# \{0,1\}//p' "$0" >&2
 	exit 1
 }
 
@@ -73,6 +74,7 @@ parse()
 		--file)		files+=("$2"); shift ;;
 		--drive)	drives+=("$2"); shift ;;
 		--icount)	icount=1 ;;
+		--kmemleak)	kmemleak=on ;;
 		--interactive)	interactive=1 ;;
 		--winsize)	winsize=1 ;;
 		--)		shift; break ;;
@@ -98,7 +100,7 @@ prepare()
 	cloud)	kdir=$("$TESTHOST/fetch.sh" kernel) || exit 125 ;;
 	debug)
 		kdir=$("$TESTHOST/fetch.sh" debug) || exit 125
-		kernel_words=kmemleak=on ;;
+		kernel_words=kmemleak=${kmemleak:-off} ;;
 	*)	die "no such kernel: $kernel" ;;
 	esac
 	vmlinuz=$(echo "$kdir"/boot/vmlinuz-*)
