@@ -258,6 +258,7 @@ struct emul_opcode;
  * @op_bytes: operand size, 1, 2, 4, 8 (or 16)
  * @addr_bytes: address size, 2, 4, 8
  * @seg: segment of the memory operand
+ * @flags: decode flags of @op and of the groups that led to it
  * @imm: immediate, displacement of a branch (sign extended) or moffs address
  * @imm2: second immediate (ENTER)
  * @disp: displacement, sign extended
@@ -288,6 +289,7 @@ struct emul_insn {
 	u8 index;
 	u8 scale;
 	u8 imm2;
+	u32 flags;
 	u64 imm;
 	u64 disp;
 };
@@ -371,6 +373,7 @@ struct emul_ctxt {
 	u16 pio_fill;
 	u16 pio_pos;
 	bool pio_done;
+	bool io_allowed;		/* port permission was checked */
 	u8 pio_data[EMUL_PIO_BUF];
 };
 

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The vendor table: all that the common code asks of VMX or SVM.
+ *
+ * "vcpu loaded" below means: between load() and put() on this CPU, by the
+ * thread that holds vcpu->mutex; preemption may be on (the preempt notifier
+ * puts and loads again).
+ */
+#ifndef KEEL_BACKEND_H
+#define KEEL_BACKEND_H
+
+#include <linux/kvm_types.h>
+#include "exit.h"
+
+struct keel_vm;
+struct keel_vcpu;
+struct keel_tdp_format;
+
+/* Register groups: the bits of pull(), push() and vcpu->avail, vcpu->dirty. */
+#define KEEL_R_RSP	BIT(0)
+#define KEEL_R_RIP	BIT(1)
+#define KEEL_R_RFLAGS	BIT(2)
+#define KEEL_R_CR0	BIT(3)
+#define KEEL_R_CR2	BIT(4)
+#define KEEL_R_CR3	BIT(5)
+#define KEEL_R_CR4	BIT(6)
+#define KEEL_R_EFER	BIT(7)
+#define KEEL_R_CS	BIT(8)	/* with it: CPL */
+#define KEEL_R_SS	BIT(9)
+#define KEEL_R_SEGS	BIT(10)	/* DS ES FS GS */
+#define KEEL_R_TABLES	BIT(11)	/* GDTR IDTR LDTR TR */
+#define KEEL_R_DR	BIT(12)	/* DR6 DR7; DR0-3 are switched by common code */
+#define KEEL_R_SHADOW	BIT(13)	/* interrupt shadow, NMI blocking */
+#define KEEL_R_SYSMSR	BIT(14)	/* vcpu->sysmsr: STAR ... KERNEL_GS_BASE, SYSENTER, PAT */
+#define KEEL_R_TSC	BIT(15)	/* push only: vcpu->tsc.hw_offset, .hw_ratio */
+#define KEEL_R_ALL	GENMASK(14, 0)
+
+/* What the next entry must stop for: want_window(). */
+#define KEEL_WIN_IRQ	BIT(0)	/* as soon as an interrupt can be taken */
+#define KEEL_WIN_NMI	BIT(1)	/* as soon as an NMI can be taken */
+#define KEEL_WIN_TPR	BIT(2)	/* when the guest writes CR8 */
+
+/* What hw_setup() found; common code asks for nothing else about the CPU. */
+struct keel_caps {
+	u8 tdp_levels;		/* page-table levels of a root: 4 or 5 */
+	bool tdp_1g;
+	bool tsc_scaling;
+	u8 tsc_frac_bits;	/* fraction bits of tsc ratio */
+	u64 max_tsc_ratio;
+	const struct keel_tdp_format *tdp;
+	/* CPUID features (X86_FEATURE_*) the back end cannot give a guest, ended by -1 */
+	const s16 *hidden;
+};
+
+/**
+ * struct keel_backend - the vendor table, at the end of svm/svm.c and vmx/vmx.c
+ * @name: "svm" or "vmx"
+ * @vm_size: bytes of the vendor's VM struct, whose first member is struct keel_vm
+ * @vcpu_size: bytes of the vendor's vCPU struct, whose first member is struct keel_vcpu
+ * @ident: does this CPU have the extension?  NULL if it does and is usable; else the
+ *	one line for the log that says what is missing.  No side effects, process context.
+ * @hw_setup: once at module load: read capabilities, fill @caps, allocate what lasts.
+ *	0 or -errno.
+ * @hw_teardown: undo hw_setup.
+ * @cpu_enable: turn the extension on, on this CPU; interrupts off.  0, -EBUSY if somebody
+ *	else has it on, -EIO.
+ * @cpu_disable: turn it off, on this CPU; interrupts off (also from CPU hotplug, suspend,
+ *	reboot and panic paths).  Nothing if it is not on.
+ * @vm_init: set up the vendor part of a zeroed VM.  0 or -errno; undone by vm_destroy.
+ * @vm_destroy: free it.  No vCPU exists any more.
+ * @vcpu_create: allocate the vCPU's control structures; called with nothing loaded.
+ * @vcpu_free: free them.
+ * @vcpu_reset: put the control structures into the state after RESET (@init false) or INIT;
+ *	the common code has filled regs and marked all dirty.  vCPU may not be loaded.
+ * @load: make this vCPU's control structure and MSRs current on @cpu; preemption off.
+ *	Saves the host's MSRs that the guest's replace.
+ * @put: undo load; preemption off.  Leaves nothing of the guest in MSRs that user space or
+ *	the host's kernel uses.
+ * @enter: enter the guest once and come back: push what is dirty, switch, save.  Interrupts
+ *	off, FPU live with the guest's state.  Host NMIs and machine checks that caused the
+ *	exit are given to the host before it returns.  Hazards of speculation are its business.
+ * @decode_exit: fill @exit from the hardware after enter(), with interrupts still off; reads
+ *	only what the reason needs.
+ * @pull: fetch the groups of @mask into vcpu (called through keel_need() only).
+ * @push: write the groups of @mask from vcpu to the control structure.
+ * @skip_insn: advance RIP past the exiting instruction and clear the interrupt shadow; uses
+ *	@exit->insn_len, next-RIP or the decoder.  May sleep (reads guest memory).
+ *	0, or 1 if it queued an exception or an internal error instead (then resume).
+ * @inject: deliver @ev with the next entry.
+ * @cancel_inject: the entry did not happen: take back what inject() set up and return it
+ *	in @ev (type NONE if nothing); interrupts off.
+ * @event_allowed: can the guest take an event of this type (IRQ or NMI) now?
+ * @want_window: stop for KEEL_WIN_* at the next entry; a mask of 0 takes all back.
+ * @set_root: use the page-table root at @root (host physical) for nested/extended paging.
+ * @flush_tlb: forget everything cached for this vCPU's guest-physical mappings before the
+ *	next entry on this CPU.
+ * @msr_get, @msr_set: MSRs of the vendor's own; -ENOENT if it is none (then common code
+ *	decides).  @host: the access is user space's.  1 asks for #GP.
+ * @set_intercepts: recompute intercepts from vcpu state (CPUID set, exception bitmap, DR use,
+ *	MSR pass-through, guest-debug).
+ */
+struct keel_backend {
+	const char *name;
+	size_t vm_size;
+	size_t vcpu_size;
+	const char *(*ident)(void);
+	int (*hw_setup)(struct keel_caps *caps);
+	void (*hw_teardown)(void);
+	int (*cpu_enable)(void);
+	void (*cpu_disable)(void);
+	int (*vm_init)(struct keel_vm *vm);
+	void (*vm_destroy)(struct keel_vm *vm);
+	int (*vcpu_create)(struct keel_vcpu *vcpu);
+	void (*vcpu_free)(struct keel_vcpu *vcpu);
+	void (*vcpu_reset)(struct keel_vcpu *vcpu, bool init);
+	void (*load)(struct keel_vcpu *vcpu, int cpu);
+	void (*put)(struct keel_vcpu *vcpu);
+	void (*enter)(struct keel_vcpu *vcpu);
+	void (*decode_exit)(struct keel_vcpu *vcpu, struct keel_exit *exit);
+	void (*pull)(struct keel_vcpu *vcpu, u32 mask);
+	void (*push)(struct keel_vcpu *vcpu, u32 mask);
+	int (*skip_insn)(struct keel_vcpu *vcpu, const struct keel_exit *exit);
+	void (*inject)(struct keel_vcpu *vcpu, const struct keel_event *ev);
+	void (*cancel_inject)(struct keel_vcpu *vcpu, struct keel_event *ev);
+	bool (*event_allowed)(struct keel_vcpu *vcpu, enum keel_event_type type);
+	void (*want_window)(struct keel_vcpu *vcpu, u32 windows);
+	void (*set_root)(struct keel_vcpu *vcpu, hpa_t root);
+	void (*flush_tlb)(struct keel_vcpu *vcpu);
+	int (*msr_get)(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host);
+	int (*msr_set)(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
+	void (*set_intercepts)(struct keel_vcpu *vcpu);
+};
+
+extern const struct keel_backend svm_backend;
+
+/* Filled once at load, read-only afterwards. */
+extern struct keel_backend keel_ops;
+extern struct keel_caps keel_caps;
+
+#endif

@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A virtual machine and a virtual CPU, and what the files of the module offer
+ * each other.
+ *
+ * Every field is tagged with the lock that guards it, or its lifetime:
+ *   C   constant once the object is published
+ *   v   vcpu->mutex: only the thread that runs the vCPU (or an ioctl on it)
+ *   V   vm->lock
+ *   S   vm->slots_lock for writing, vm->srcu for reading
+ *   M   vm->tdp.lock
+ *   A   atomic, or its own lock as said there
+ *
+ * Lock order, outermost first:
+ *   keel_hw_lock (main.c; not while a vCPU is loaded)
+ *   vcpu->mutex
+ *     vm->lock
+ *       vm->slots_lock
+ *         mmap_lock of vm->mm
+ *           vm->tdp.lock (rwlock)
+ *             page-table locks of the host
+ *   vm->srcu may be entered under any of the mutexes and must be left before
+ *   synchronize_srcu(); never take vm->lock or slots_lock inside it.
+ *   vm->irqchip.irqfds.lock (spinlock, irqs off; under eventfd's wait-queue lock)
+ *   vm->irqchip.pic.lock, .ioapic.lock, .pit.lock (raw spinlocks, irqs off), each alone,
+ *   but ioapic.lock may be taken before pic's; local APIC state has none: IRR, ISR are atomic bits.
+ */
+#ifndef KEEL_H
+#define KEEL_H
+
+#include <linux/kvm.h>
+#include <linux/kvm_types.h>
+#include <linux/hrtimer.h>
+#include <linux/mm_types.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/rbtree.h>
+#include <linux/rcuwait.h>
+#include <linux/refcount.h>
+#include <linux/srcu.h>
+#include <linux/sched.h>
+#include <linux/xarray.h>
+#include <asm/fpu/types.h>
+
+#include "backend.h"
+#include "event.h"
+#include "mmu/tdp.h"
+#include "irqchip/irqchip.h"
+#include "iobus.h"
+#include "stats.h"
+
+#define KEEL_MAX_VCPUS		256
+#define KEEL_MAX_VCPU_ID	256
+#define KEEL_MAX_CPUID_ENTRIES	256
+#define KEEL_MAX_MSR_ENTRIES	256
+/* Slots that user space may have; ids are below this. */
+#define KEEL_USER_MEM_SLOTS	509
+/* The slots of the module itself (real-mode TSS and identity map are not needed). */
+#define KEEL_MEM_SLOTS		KEEL_USER_MEM_SLOTS
+
+/* x86 encoding order; entry.S depends on it. */
+enum keel_gpr {
+	KEEL_RAX, KEEL_RCX, KEEL_RDX, KEEL_RBX, KEEL_RSP, KEEL_RBP, KEEL_RSI, KEEL_RDI,
+	KEEL_R8, KEEL_R9, KEEL_R10, KEEL_R11, KEEL_R12, KEEL_R13, KEEL_R14, KEEL_R15,
+	KEEL_NR_GPRS,
+};
+
+/* Bits of vcpu->requests: things to do before the next entry. */
+enum keel_request {
+	KEEL_REQ_TLB_FLUSH,	/* backend flush_tlb */
+	KEEL_REQ_RELOAD_ROOT,	/* the page-table root changed */
+	KEEL_REQ_EVENT,		/* look again for events to inject */
+	KEEL_REQ_CLOCK,		/* rewrite the guest's kvmclock page */
+	KEEL_REQ_STEAL,		/* account steal time */
+	KEEL_REQ_APIC_EVENT,	/* INIT or SIPI waits in lapic */
+	KEEL_REQ_TIMER,		/* the local APIC's timer fired */
+	KEEL_REQ_TRIPLE_FAULT,
+	KEEL_REQ_IOAPIC_EOI,	/* split irqchip: tell user space of vcpu->lapic's pending EOI vector */
+	KEEL_REQ_VM_DEAD,	/* KVM_RUN gives -EIO from now on */
+	KEEL_REQ_UNBLOCK,	/* wake from HLT and look around; nothing to do */
+};
+
+/* vcpu->mode: who must be sent an IPI to notice a request. */
+enum keel_mode {
+	KEEL_OUTSIDE,		/* will look at requests before it enters */
+	KEEL_IN_GUEST,		/* between the last check and the exit */
+	KEEL_EXITING,		/* has been kicked already */
+};
+
+/**
+ * struct keel_memslot - one KVM_SET_USER_MEMORY_REGION
+ * @base_gfn: first guest frame
+ * @npages: number of 4K pages
+ * @hva: where the first page is in vm->mm
+ * @id: the client's number
+ * @flags: KVM_MEM_*
+ */
+struct keel_memslot {
+	gfn_t base_gfn;
+	unsigned long npages;
+	unsigned long hva;
+	u32 flags;
+	u16 id;
+};
+
+/**
+ * struct keel_memslots - all slots of a VM, sorted by base_gfn; published whole
+ * @generation: counts publications; caches compare it
+ * @nr: entries in @slot
+ */
+struct keel_memslots {
+	u64 generation;
+	int nr;
+	struct keel_memslot slot[];
+};
+
+/* gpa -> hva of one structure shared with the guest (kvmclock, steal time, PV EOI). */
+struct keel_gpa_cache {
+	u64 generation;		/* of the slots; ~0 invalid */
+	gpa_t gpa;
+	unsigned long hva;	/* 0: not memory */
+	unsigned long len;
+};
+
+/**
+ * struct keel_kvmclock - a VM's paravirtual clock (kvmclock.c)
+ * @lock: guards all of it; raw, irqs off
+ * @offset: guest boottime ns = host boottime ns + offset
+ */
+struct keel_kvmclock {
+	raw_spinlock_t lock;
+	s64 offset;
+	bool use_master;
+	u64 master_ns;		/* host boottime at the reference point */
+	u64 master_tsc;		/* host TSC there */
+	u64 wall_msr;
+};
+
+struct keel_vm {
+	refcount_t users;		/* A: the fd, each vCPU fd, each irqfd */
+	struct mm_struct *mm;		/* C: mmgrab()bed; the creator's */
+	struct list_head link;		/* keel_vms_lock */
+	struct mutex lock;		/* V: vCPU and irqchip creation, caps, routing */
+	struct mutex slots_lock;	/* S */
+	struct srcu_struct srcu;	/* slots, buses, routing */
+	bool dead;			/* A: READ_ONCE; set once, VM is only good for freeing */
+
+	/* memory */
+	struct keel_memslots __rcu *slots;	/* S */
+	struct keel_tdp tdp;			/* M */
+	struct mmu_notifier notifier;		/* C */
+	u64 tss_addr, identity_map_addr;	/* V: kept for the ABI */
+
+	/* buses and interrupt controllers */
+	struct keel_bus __rcu *bus[KEEL_NR_BUSES];	/* S */
+	struct list_head ioeventfds;			/* S */
+	struct keel_irqchip irqchip;			/* see irqchip.h */
+
+	/* vCPUs: an entry is published with smp_store_release() and stays until the end */
+	int nr_created;				/* V */
+	int nr_vcpus;				/* A: release after vcpus[] is set */
+	u32 bsp_id;				/* V */
+	struct keel_vcpu *vcpus[KEEL_MAX_VCPUS];
+
+	/* time */
+	struct keel_kvmclock clock;
+	u32 default_tsc_khz;			/* V */
+	raw_spinlock_t tsc_lock;		/* the next four */
+	u64 tsc_last_ns, tsc_last_write;	/* for matching writes of several vCPUs */
+	u64 tsc_cur_offset;
+	u32 tsc_last_khz;
+
+	/* capabilities turned on by KVM_ENABLE_CAP */
+	u64 disabled_exits;			/* V, C once a vCPU exists: KVM_X86_DISABLE_EXITS_* */
+	bool exception_payload;			/* V */
+	u32 max_vcpu_ids;			/* V */
+	bool x2apic_api_32bit;			/* V */
+	bool x2apic_no_broadcast_quirk;		/* V */
+	u64 disabled_quirks;			/* V */
+
+	struct keel_vm_stats stats;		/* A: relaxed */
+	char stats_name[32];			/* C */
+};
+
+/* System-call and other MSRs the CPU holds for the guest; group KEEL_R_SYSMSR. */
+struct keel_sysmsr {
+	u64 star, lstar, cstar, sfmask, kernel_gs_base;
+	u64 sysenter_cs, sysenter_esp, sysenter_eip;
+	u64 pat;
+	u64 tsc_aux;
+	u64 spec_ctrl;
+	u64 debugctl;
+};
+
+/**
+ * struct keel_cpuid - what KVM_SET_CPUID2 set, and what follows from it
+ */
+struct keel_cpuid {
+	int nent;
+	struct kvm_cpuid_entry2 *entry;
+	u8 maxphyaddr;
+	u64 gpa_rsvd;		/* bits of a guest physical address that must be 0 */
+	u64 xcr0_allowed;
+	u64 cr4_allowed;
+	u64 efer_allowed;
+	u32 pv_features;	/* KVM_FEATURE_* bits; all if the client never said */
+	u32 caps[NCAPINTS];	/* the guest's features in the kernel's word layout; keel_guest_has() */
+	bool amd;		/* vendor string is AMD's (or Hygon's) */
+};
+
+/* TSC as the guest sees it: guest = (host * ratio >> frac) + offset */
+struct keel_tsc {
+	u64 offset;		/* as set for the guest: without nested anything the hardware's too */
+	u64 ratio;
+	u32 khz;		/* virtual TSC frequency */
+	u64 adjust;		/* IA32_TSC_ADJUST */
+	bool catchup;		/* no hardware scaling and the guest's is faster: follow by offset */
+};
+
+/* A completed access to a device that the emulated instruction will see when replayed. */
+struct keel_pending_io {
+	bool active;
+	bool is_mmio, is_write, in_kernel_done;
+	u64 addr;
+	u32 size, count;
+	u8 data[PAGE_SIZE / 4];
+};
+
+struct keel_emul_state;		/* emul_glue.c */
+
+struct keel_vcpu {
+	/* ---- what each exit touches, first ---- */
+	unsigned long gpr[KEEL_NR_GPRS];	/* v: RSP valid only if avail says so */
+	unsigned long rip, rflags;		/* v */
+	u32 avail, dirty;			/* v: KEEL_R_* */
+	unsigned long requests;			/* A: enum keel_request */
+	int mode;				/* A: enum keel_mode */
+	int cpu;				/* A: where loaded; -1 not */
+	struct keel_vm *vm;			/* C */
+	struct kvm_run *run;			/* C; shared with user space: read once */
+	struct keel_events events;		/* v; see event.h */
+	bool fpu_live;				/* v: guest FPU state is in the registers */
+	bool loaded;				/* v */
+	bool in_guest_irqoff;			/* this CPU: set around enter(), for perf and NMIs */
+	u8 guest_cpl;				/* v: with KEEL_R_CS/SS */
+
+	/* ---- registers, by group ---- */
+	unsigned long cr0, cr2, cr3, cr4, cr8;	/* v: guest's values; cr8 only without lapic */
+	u64 efer;
+	struct kvm_segment cs, ds, es, fs, gs, ss, tr, ldt;
+	struct kvm_dtable gdt, idt;
+	unsigned long dr[4], dr6, dr7;
+	u8 int_shadow;				/* KVM_X86_SHADOW_INT_* */
+	struct keel_sysmsr sysmsr;
+	u64 xcr0, xss;
+	struct keel_tsc tsc;			/* v */
+	u64 apic_base;				/* v */
+	u64 misc_enable, smi_count;		/* v */
+	u64 mcg_cap, mcg_status, mcg_ctl, *mce_banks;	/* v */
+	u64 mtrr[32];				/* v: see msr.c */
+	u64 arch_caps, microcode, msr_platform_info, hwcr, patch_level;	/* v */
+	bool dr_live;				/* v: guest's DR0-3 are in the CPU */
+
+	/* ---- the rest ---- */
+	int idx, id;				/* C: index in vm->vcpus; APIC id */
+	struct mutex mutex;
+	struct pid __rcu *pid;			/* the thread that runs it */
+	struct preempt_notifier preempt_notifier;
+	struct rcuwait wait;			/* A: HLT sleeps here */
+	sigset_t sigset;			/* v */
+	bool sigset_active;
+	u32 mp_state;				/* v (others only look): KVM_MP_STATE_* */
+	bool pv_unhalted;			/* A */
+	u64 halt_poll_ns;			/* v */
+
+	struct keel_cpuid cpuid;		/* v */
+	bool has_run;				/* v: CPUID is frozen */
+	struct keel_lapic *lapic;		/* C; NULL without in-kernel local APIC */
+	struct keel_fpu *fpu;			/* C: fpu.c */
+	int tdp_slot_hint;			/* v: last slot used */
+
+	/* user space has to finish an access: called on the next KVM_RUN; v */
+	int (*complete_io)(struct keel_vcpu *vcpu);
+	struct keel_pending_io io;
+	void *pio_data;				/* C: second page of the run mapping */
+	struct keel_emul_state *emul;		/* C */
+
+	/* paravirtual: v */
+	struct {
+		u64 system_time_msr;
+		struct keel_gpa_cache time;
+		u32 tsc_khz_seen;
+		u32 version;
+		bool guest_stopped;	/* KVM_KVMCLOCK_CTRL */
+		u64 steal_msr, steal_last;
+		struct keel_gpa_cache steal;
+		bool preempted;
+		u64 poll_control;
+	} pv;
+
+	bool exit_on_eoi_pending;		/* v */
+	bool irq_window_requested;		/* v: kvm_run->request_interrupt_window, seen this run */
+	struct keel_vcpu_stats stats;		/* v, read by anyone: relaxed */
+	char stats_name[32];
+};
+
+/* ---- registers ------------------------------------------------------------------ */
+
+void __keel_need(struct keel_vcpu *vcpu, u32 mask);
+
+/**
+ * keel_need() - make register groups readable in the vcpu struct
+ * @mask: KEEL_R_*
+ */
+static inline void keel_need(struct keel_vcpu *vcpu, u32 mask)
+{
+	if (mask & ~vcpu->avail)
+		__keel_need(vcpu, mask);
+}
+
+/**
+ * keel_dirty() - say that the vcpu struct's value of these groups is the newer one
+ * @mask: KEEL_R_*; a group must be whole, so keel_need() it before changing a part of it
+ */
+static inline void keel_dirty(struct keel_vcpu *vcpu, u32 mask)
+{
+	vcpu->avail |= mask;
+	vcpu->dirty |= mask;
+}
+
+static inline unsigned long keel_gpr_get(struct keel_vcpu *vcpu, int reg)
+{
+	if (reg == KEEL_RSP)
+		keel_need(vcpu, KEEL_R_RSP);
+	return vcpu->gpr[reg & (KEEL_NR_GPRS - 1)];
+}
+
+static inline void keel_gpr_set(struct keel_vcpu *vcpu, int reg, unsigned long val)
+{
+	vcpu->gpr[reg & (KEEL_NR_GPRS - 1)] = val;
+	if (reg == KEEL_RSP)
+		keel_dirty(vcpu, KEEL_R_RSP);
+}
+
+static inline unsigned long keel_rip(struct keel_vcpu *vcpu)
+{
+	keel_need(vcpu, KEEL_R_RIP);
+	return vcpu->rip;
+}
+
+static inline void keel_set_rip(struct keel_vcpu *vcpu, unsigned long rip)
+{
+	vcpu->rip = rip;
+	keel_dirty(vcpu, KEEL_R_RIP);
+}
+
+static inline unsigned long keel_rflags(struct keel_vcpu *vcpu)
+{
+	keel_need(vcpu, KEEL_R_RFLAGS);
+	return vcpu->rflags;
+}
+
+static inline void keel_set_rflags(struct keel_vcpu *vcpu, unsigned long rflags)
+{
+	vcpu->rflags = rflags | X86_EFLAGS_FIXED;
+	keel_dirty(vcpu, KEEL_R_RFLAGS);
+	set_bit(KEEL_REQ_EVENT, &vcpu->requests);
+}
+
+static inline bool keel_long_mode(struct keel_vcpu *vcpu)
+{
+	keel_need(vcpu, KEEL_R_EFER);
+	return vcpu->efer & EFER_LMA;
+}
+
+/* In 64-bit mode proper (CS.L), not compatibility mode. */
+static inline bool keel_64bit(struct keel_vcpu *vcpu)
+{
+	keel_need(vcpu, KEEL_R_CS);
+	return keel_long_mode(vcpu) && vcpu->cs.l;
+}
+
+static inline int keel_cpl(struct keel_vcpu *vcpu)
+{
+	keel_need(vcpu, KEEL_R_SS);
+	return vcpu->guest_cpl;
+}
+
+/* regs.c: each returns 0, or 1 if the guest is to get a #GP (nothing changed then) */
+int keel_set_cr0(struct keel_vcpu *vcpu, unsigned long cr0);
+int keel_set_cr3(struct keel_vcpu *vcpu, unsigned long cr3);
+int keel_set_cr4(struct keel_vcpu *vcpu, unsigned long cr4);
+int keel_set_cr8(struct keel_vcpu *vcpu, unsigned long cr8);
+unsigned long keel_get_cr8(struct keel_vcpu *vcpu);
+int keel_set_efer(struct keel_vcpu *vcpu, u64 efer, bool host);
+int keel_set_xcr(struct keel_vcpu *vcpu, u32 index, u64 xcr);
+int keel_set_dr(struct keel_vcpu *vcpu, int dr, unsigned long val);
+unsigned long keel_get_dr(struct keel_vcpu *vcpu, int dr);
+void keel_regs_reset(struct keel_vcpu *vcpu, bool init);
+void keel_switch_guest_dr(struct keel_vcpu *vcpu);	/* irqs off, before entry */
+void keel_switch_host_dr(struct keel_vcpu *vcpu);	/* irqs off, after exit */
+int keel_get_regs(struct keel_vcpu *vcpu, struct kvm_regs *regs);
+int keel_set_regs(struct keel_vcpu *vcpu, struct kvm_regs *regs);
+int keel_get_sregs(struct keel_vcpu *vcpu, struct kvm_sregs *sregs);
+int keel_set_sregs(struct keel_vcpu *vcpu, struct kvm_sregs *sregs);
+int keel_get_sregs2(struct keel_vcpu *vcpu, struct kvm_sregs2 *sregs);
+int keel_set_sregs2(struct keel_vcpu *vcpu, struct kvm_sregs2 *sregs);
+int keel_get_debugregs(struct keel_vcpu *vcpu, struct kvm_debugregs *d);
+int keel_set_debugregs(struct keel_vcpu *vcpu, struct kvm_debugregs *d);
+
+/* fpu.c */
+int keel_fpu_module_init(void);
+void keel_fpu_module_exit(void);
+int keel_fpu_create(struct keel_vcpu *vcpu);
+void keel_fpu_free(struct keel_vcpu *vcpu);
+void keel_fpu_reset(struct keel_vcpu *vcpu, bool init);
+void keel_fpu_load(struct keel_vcpu *vcpu);	/* begins a section: preemption off on return */
+void keel_fpu_put(struct keel_vcpu *vcpu);	/* ends it; no-op when not live */
+void keel_fpu_xmm_get(struct keel_vcpu *vcpu, int reg, u8 data[16]);	/* not live */
+void keel_fpu_xmm_set(struct keel_vcpu *vcpu, int reg, const u8 data[16]);
+u64 keel_fpu_xcr0_supported(void);		/* 0 without XSAVE */
+u32 keel_fpu_xsave_size(u64 xcr0);		/* bytes, standard format */
+int keel_get_fpu(struct keel_vcpu *vcpu, struct kvm_fpu *fpu);
+int keel_set_fpu(struct keel_vcpu *vcpu, struct kvm_fpu *fpu);
+int keel_get_xsave(struct keel_vcpu *vcpu, void __user *dst, size_t size);
+int keel_set_xsave(struct keel_vcpu *vcpu, const void __user *src);
+int keel_get_xcrs(struct keel_vcpu *vcpu, struct kvm_xcrs *xcrs);
+int keel_set_xcrs(struct keel_vcpu *vcpu, struct kvm_xcrs *xcrs);
+
+/* cpuid.c */
+int keel_cpuid_module_init(void);		/* builds the supported set, after hw_setup */
+int keel_cpuid_ioctl_supported(struct kvm_cpuid2 __user *u, bool emulated);
+int keel_cpuid_ioctl_set(struct keel_vcpu *vcpu, struct kvm_cpuid2 __user *u);
+int keel_cpuid_ioctl_get(struct keel_vcpu *vcpu, struct kvm_cpuid2 __user *u);
+void keel_cpuid_free(struct keel_vcpu *vcpu);
+/* Fills the four registers as CPUID does for the guest, out-of-range rules included. */
+void keel_cpuid(struct keel_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+bool keel_guest_has(struct keel_vcpu *vcpu, unsigned int x86_feature);
+bool keel_supported(unsigned int x86_feature);	/* keel can give it to a guest at all */
+void keel_cpuid_runtime_update(struct keel_vcpu *vcpu);	/* OSXSAVE, APIC bit, XSAVE sizes follow CRs */
+
+/* msr.c; both: 0, or 1 for #GP (guest) / stop counting (user space) */
+int keel_msr_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host);
+int keel_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
+int keel_msr_index_list(struct kvm_msr_list __user *u, bool features);
+int keel_msr_feature_get(u32 msr, u64 *data);	/* system-level KVM_GET_MSRS */
+int keel_msr_vcpu_init(struct keel_vcpu *vcpu);
+void keel_msr_vcpu_free(struct keel_vcpu *vcpu);
+void keel_msr_reset(struct keel_vcpu *vcpu, bool init);
+int keel_setup_mce(struct keel_vcpu *vcpu, u64 mcg_cap);
+
+/* tsc.c */
+void keel_tsc_module_init(void);
+int keel_tsc_vcpu_init(struct keel_vcpu *vcpu);
+u64 keel_guest_tsc(struct keel_vcpu *vcpu, u64 host_tsc);
+void keel_tsc_write(struct keel_vcpu *vcpu, u64 guest_tsc, bool host);
+void keel_tsc_adjust_write(struct keel_vcpu *vcpu, u64 adjust);
+int keel_set_tsc_khz(struct keel_vcpu *vcpu, u32 khz);
+void keel_tsc_load(struct keel_vcpu *vcpu, int cpu);	/* another CPU: unsynchronised TSCs */
+
+/* kvmclock.c: clock, wall clock, steal time */
+void keel_clock_vm_init(struct keel_vm *vm);
+int keel_clock_module_init(void);
+void keel_clock_module_exit(void);
+u64 keel_clock_now(struct keel_vm *vm);		/* guest's kvmclock, ns */
+int keel_get_clock(struct keel_vm *vm, struct kvm_clock_data *data);
+int keel_set_clock(struct keel_vm *vm, struct kvm_clock_data *data);
+int keel_kvmclock_ctrl(struct keel_vcpu *vcpu);
+int keel_pv_msr_get(struct keel_vcpu *vcpu, u32 msr, u64 *data);	/* -ENOENT: not a PV MSR */
+int keel_pv_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
+void keel_pv_reset(struct keel_vcpu *vcpu);
+int keel_clock_update(struct keel_vcpu *vcpu);	/* KEEL_REQ_CLOCK; may sleep */
+void keel_steal_update(struct keel_vcpu *vcpu);	/* KEEL_REQ_STEAL; may sleep */
+void keel_steal_preempted(struct keel_vcpu *vcpu);	/* at put, preemption off; must not sleep */
+
+/* hypercall.c: returns keel_result; RAX etc. from vcpu */
+int keel_hypercall(struct keel_vcpu *vcpu);
+
+/* ---- memory --------------------------------------------------------------------- */
+
+/* memslot.c */
+int keel_slots_vm_init(struct keel_vm *vm);
+void keel_slots_vm_destroy(struct keel_vm *vm);
+int keel_set_memory_region(struct keel_vm *vm, const struct kvm_userspace_memory_region *r);
+/* Inside vm->srcu. */
+const struct keel_memslot *keel_gfn_to_slot(struct keel_memslots *slots, gfn_t gfn, int *hint);
+static inline struct keel_memslots *keel_slots(struct keel_vm *vm)
+{
+	return srcu_dereference_check(vm->slots, &vm->srcu, lockdep_is_held(&vm->slots_lock));
+}
+
+static inline unsigned long keel_slot_hva(const struct keel_memslot *s, gfn_t gfn)
+{
+	return s->hva + ((gfn - s->base_gfn) << PAGE_SHIFT);
+}
+
+/* guest_mem.c: copies may sleep; 0 or -EFAULT; they enter vm->srcu themselves */
+int keel_gpa_read(struct keel_vm *vm, gpa_t gpa, void *dst, size_t len);
+int keel_gpa_write(struct keel_vm *vm, gpa_t gpa, const void *src, size_t len);
+/* *ok: exchanged; 0, -EFAULT, or -EINVAL for a bad size or an operand over a page's end */
+int keel_gpa_cmpxchg(struct keel_vm *vm, gpa_t gpa, const void *old, const void *new,
+		     size_t len, bool *ok);
+int keel_gpa_cache_init(struct keel_vm *vm, struct keel_gpa_cache *c, gpa_t gpa, size_t len);
+int keel_gpa_cache_read(struct keel_vm *vm, struct keel_gpa_cache *c, void *dst,
+			size_t off, size_t len);
+int keel_gpa_cache_write(struct keel_vm *vm, struct keel_gpa_cache *c, const void *src,
+			 size_t off, size_t len);
+/* The same without sleeping (page faults disabled): -EFAULT if the page is not there. */
+int keel_gpa_cache_write_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, const void *src,
+				size_t off, size_t len);
+
+/* notifier.c */
+int keel_notifier_register(struct keel_vm *vm);
+void keel_notifier_unregister(struct keel_vm *vm);
+
+/* ---- lifetimes ------------------------------------------------------------------ */
+
+/* main.c */
+int keel_hw_get(void);		/* first VM: turn the extension on everywhere; 0, -EBUSY, -EIO */
+void keel_hw_put(void);
+extern struct mutex keel_vms_lock;
+extern struct list_head keel_vms;
+extern unsigned int keel_halt_poll_ns;
+
+/* vm.c */
+int keel_vm_create_fd(unsigned long type);
+void keel_vm_get(struct keel_vm *vm);
+void keel_vm_put(struct keel_vm *vm);
+struct keel_vcpu *keel_vcpu_by_id(struct keel_vm *vm, u32 id);
+bool keel_vm_request(struct keel_vm *vm, enum keel_request req, bool wait);
+void keel_vm_kill(struct keel_vm *vm);
+int keel_vm_cap(struct keel_vm *vm, long cap);		/* KVM_CHECK_EXTENSION; vm may be NULL */
+int keel_vm_enable_cap(struct keel_vm *vm, struct kvm_enable_cap *cap);
+
+/* Walk the published vCPUs. */
+#define keel_for_each_vcpu(i, vcpu, vm)						\
+	for ((i) = 0; (i) < smp_load_acquire(&(vm)->nr_vcpus) &&		\
+		      ((vcpu) = READ_ONCE((vm)->vcpus[i]), true); (i)++)
+
+/* vcpu.c */
+int keel_vcpu_create_fd(struct keel_vm *vm, u32 id);
+void keel_vcpu_destroy(struct keel_vcpu *vcpu);
+void keel_vcpu_reset(struct keel_vcpu *vcpu, bool init);
+void keel_vcpu_load(struct keel_vcpu *vcpu);
+void keel_vcpu_put(struct keel_vcpu *vcpu);
+void keel_vcpu_kick(struct keel_vcpu *vcpu);	/* wake from HLT or force an exit; any context */
+void keel_vcpu_wake(struct keel_vcpu *vcpu);	/* wake from HLT only */
+
+/* Ask, without a kick. */
+static inline void keel_request(struct keel_vcpu *vcpu, enum keel_request req)
+{
+	/* What the request is about must be seen by who sees the request. */
+	smp_mb__before_atomic();
+	set_bit(req, &vcpu->requests);
+	smp_mb__after_atomic();
+}
+
+/* run.c */
+int keel_vcpu_run(struct keel_vcpu *vcpu);
+int keel_vcpu_halt(struct keel_vcpu *vcpu);	/* HLT: KEEL_RESUME or KEEL_TO_USER */
+bool keel_vcpu_runnable(struct keel_vcpu *vcpu);
+void keel_request_triple_fault(struct keel_vcpu *vcpu);
+int keel_internal_error(struct keel_vcpu *vcpu, u32 suberror, int ndata, const u64 *data);
+int keel_get_mp_state(struct keel_vcpu *vcpu, struct kvm_mp_state *s);
+int keel_set_mp_state(struct keel_vcpu *vcpu, struct kvm_mp_state *s);
+
+/* inject.c: queue events from anywhere in the vCPU's own thread */
+void keel_queue_exception(struct keel_vcpu *vcpu, u8 vector);
+void keel_queue_exception_e(struct keel_vcpu *vcpu, u8 vector, u32 error);
+void keel_queue_page_fault(struct keel_vcpu *vcpu, u64 addr, u32 error);
+void keel_queue_db(struct keel_vcpu *vcpu, unsigned long dr6_bits);
+int keel_inject_gp(struct keel_vcpu *vcpu, u32 error);	/* queues #GP, returns KEEL_RESUME */
+void keel_queue_nmi(struct keel_vcpu *vcpu);		/* any context */
+int keel_inject_events(struct keel_vcpu *vcpu);		/* before entry; 0 or keel_result */
+int keel_get_vcpu_events(struct keel_vcpu *vcpu, struct kvm_vcpu_events *e);
+int keel_set_vcpu_events(struct keel_vcpu *vcpu, struct kvm_vcpu_events *e);
+int keel_interrupt(struct keel_vcpu *vcpu, u32 vector);	/* KVM_INTERRUPT */
+
+/* emul_glue.c */
+#define KEEL_EMUL_MMIO		BIT(0)	/* gpa of the fault is known: @gpa */
+#define KEEL_EMUL_SKIP		BIT(1)	/* decode only, advance RIP */
+int keel_emul_create(struct keel_vcpu *vcpu);
+void keel_emul_free(struct keel_vcpu *vcpu);
+int keel_emulate(struct keel_vcpu *vcpu, u32 flags, const struct keel_exit *exit);
+/* Port access of an exit that needs no emulator. */
+int keel_pio(struct keel_vcpu *vcpu, const struct keel_exit *exit);
+
+/* ioctl.c and its tables */
+extern const struct file_operations keel_dev_fops, keel_vm_fops, keel_vcpu_fops;
+
+#endif
