@@ -30,6 +30,7 @@ void emul_init(struct emul_ctxt *c, const struct emul_ops *ops, void *opaque, en
 	c->pio_pos = 0;
 	c->pio_done = false;
 	c->io_allowed = false;
+	c->probed = ~0ULL;
 }
 
 void emul_supply_bytes(struct emul_ctxt *c, const void *bytes, unsigned int n)
@@ -241,7 +242,7 @@ static void resolve_groups(struct emul_ctxt *c)
 			i = in->rep == 0xf3 ? 2 : 3;
 		else
 			i = in->opsize_pfx;
-		in->op = &op->sub[array_index_nospec(i, 9)];
+		in->op = &op->sub[i];	/* masked above, for speculation too */
 		in->flags |= in->op->flags;
 	}
 }
@@ -379,7 +380,7 @@ static enum emul_result check_form(struct emul_ctxt *c)
 		return emul_raise(c, XV_UD, 0);
 	if ((in->flags & F_MEMONLY) && in->mod == 3)
 		return emul_raise(c, XV_UD, 0);
-	if (in->lock && (!(in->flags & F_LOCK) || in->mod == 3))
+	if (in->lock && (!(in->flags & F_LOCK) || (in->mod == 3 && !(in->flags & F_REGS))))
 		return emul_raise(c, XV_UD, 0);
 	return EMUL_CONTINUE;
 }
@@ -399,7 +400,7 @@ enum emul_result emul_decode(struct emul_ctxt *c)
 	if (res != EMUL_CONTINUE)
 		return res;
 	resolve_groups(c);
-	if (!in->op->exec && !in->op->cls)
+	if ((!in->op->exec && !in->op->cls) || ((in->flags & F_ONLY64) && !emul_long(c)))
 		return EMUL_UNHANDLEABLE;
 	res = operand_size(c);
 	if (res == EMUL_CONTINUE)

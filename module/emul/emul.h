@@ -369,10 +369,13 @@ struct emul_ctxt {
 	bool pending_in;
 	struct emul_log_entry log[EMUL_LOG_MAX];
 
+	u16 rep_left;			/* iterations before this run ends */
+	u64 probed;			/* page whose probe need not be repeated */
+
 	/* String port I/O: items latched between port and memory. */
-	u16 pio_fill;
-	u16 pio_pos;
-	bool pio_done;
+	u16 pio_fill;			/* items in pio_data */
+	u16 pio_pos;			/* next item to use */
+	bool pio_done;			/* the port has seen them */
 	bool io_allowed;		/* port permission was checked */
 	u8 pio_data[EMUL_PIO_BUF];
 };

@@ -63,7 +63,9 @@ enum {
 	F_ALIGN		= 1 << 30,	/* 16-byte operand must be aligned */
 };
 
-#define F_STRING	F_NOACCESS	/* has its memory operands by itself; no ModRM */
+#define F_ONLY64	(1u << 31)	/* another instruction outside 64-bit mode */
+
+#define F_STRING	F_NOACCESS	/* the handler makes the accesses */
 
 typedef enum emul_result (*emul_exec_fn)(struct emul_ctxt *c);
 
@@ -133,9 +135,9 @@ enum emul_log_kind {
 #define XV_PF	14
 
 /* Control register bits */
-#define CR0_PE	(1u << 0)
 #define CR0_EM	(1u << 2)
 #define CR0_TS	(1u << 3)
+#define CR4_PVI	(1u << 1)
 #define CR4_TSD	(1u << 2)
 #define CR4_PCE	(1u << 8)
 #define CR4_OSFXSR (1u << 9)
@@ -198,8 +200,9 @@ void emul_commit(struct emul_ctxt *c);
 /* exec.c */
 u64 emul_reg_read(const struct emul_ctxt *c, unsigned int reg, unsigned int size);
 void emul_reg_write(struct emul_ctxt *c, unsigned int reg, unsigned int size, u64 val);
-void emul_reg_merge(struct emul_ctxt *c, unsigned int reg, unsigned int size, u64 val);
-u64 emul_imm_operand(const struct emul_ctxt *c);
+
+/* exec_flow.c */
+enum emul_result emul_store_word(struct emul_ctxt *c, u64 val);
 
 /* alu.c: arithmetic alone; flags in and out through the pointer */
 enum emul_alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
@@ -219,14 +222,14 @@ bool emul_condition(unsigned int cc, u64 flags);
 	X(mul) X(div) X(imul2) X(imul3) X(mov) X(movsx) X(bswap) X(xchg) X(xadd)\
 	X(cmpxchg) X(cmpxchg8b) X(bt) X(bsf) X(setcc) X(cmov) X(cbw) X(cwd)	\
 	X(lea) X(movbe) X(xlat) X(nop) X(mov_from_sreg) X(mov_to_sreg)		\
-	X(push) X(pop) X(pop_rm) X(push_sreg) X(pop_sreg) X(pusha) X(popa)	\
+	X(push) X(pop) X(pop_rm) X(push_rm) X(push_sreg) X(pop_sreg) X(pusha) X(popa)	\
 	X(pushf) X(popf) X(enter) X(leave) X(call) X(call_rm) X(jmp) X(jmp_rm)	\
 	X(ret) X(jcc) X(loop) X(jcxz) X(flag) X(cmc) X(cli) X(sti) X(lahf) X(sahf)\
 	X(movs) X(stos) X(lods) X(cmps) X(scas) X(ins) X(outs) X(in) X(out)	\
 	X(mov_from_cr) X(mov_to_cr) X(mov_from_dr) X(mov_to_dr) X(clts) X(lmsw)	\
 	X(smsw) X(rdmsr) X(wrmsr) X(cpuid) X(rdtsc) X(rdpmc) X(xgetbv) X(xsetbv)	\
-	X(sysop) X(hypercall) X(invlpg) X(monitor) X(mwait)			\
-	X(sse_load) X(sse_store) X(movd_load) X(movd_store) X(movq_load) X(movnt)
+	X(sysop) X(invlpg) X(monitor) X(mwait)			\
+	X(sse_load) X(sse_store) X(movd_load) X(movd_store) X(movq_load) X(movq_store)
 
 #define EMUL_DECLARE_HANDLER(name) enum emul_result emul_op_##name(struct emul_ctxt *c);
 EMUL_HANDLERS(EMUL_DECLARE_HANDLER)

@@ -351,7 +351,7 @@ enum emul_result emul_push(struct emul_ctxt *c, u64 val, unsigned int size)
 	if (res == EMUL_CONTINUE)
 		res = emul_mem_write(c, linear, &val, size, EMUL_ACC_STACK);
 	if (res == EMUL_CONTINUE)
-		emul_reg_merge(c, EMUL_RSP, width, sp);
+		emul_reg_write(c, EMUL_RSP, width, sp);
 	return res;
 }
 
@@ -368,6 +368,6 @@ enum emul_result emul_pop(struct emul_ctxt *c, u64 *val, unsigned int size)
 	if (res == EMUL_CONTINUE)
 		res = emul_mem_read(c, linear, val, size, EMUL_ACC_STACK);
 	if (res == EMUL_CONTINUE)
-		emul_reg_merge(c, EMUL_RSP, width, sp + size);
+		emul_reg_write(c, EMUL_RSP, width, sp + size);
 	return res;
 }
