@@ -205,6 +205,10 @@ struct keel_cpuid {
 	u64 cr4_allowed;
 	u64 efer_allowed;
 	u32 pv_features;	/* KVM_FEATURE_* bits; all if the client never said */
+	u32 xsave_size;		/* of the enabled components: CPUID 0xD, subleaf 0, EBX */
+	u32 xsavec_size;	/* compacted: subleaf 1, EBX */
+	/* 1 + index of a function's first entry; 0 none: basic, hypervisor, extended */
+	u16 first[3][0x24];
 	u32 caps[NCAPINTS];	/* the guest's features in the kernel's word layout; keel_guest_has() */
 	bool amd;		/* vendor string is AMD's (or Hygon's) */
 };
@@ -266,7 +270,6 @@ struct keel_vcpu {
 	int idx, id;				/* C: index in vm->vcpus; APIC id */
 	struct mutex mutex;
 	struct pid __rcu *pid;			/* the thread that runs it */
-	struct preempt_notifier preempt_notifier;
 	struct rcuwait wait;			/* A: HLT sleeps here */
 	sigset_t sigset;			/* v */
 	bool sigset_active;
@@ -419,6 +422,7 @@ void keel_fpu_load(struct keel_vcpu *vcpu);	/* begins a section: preemption off 
 void keel_fpu_put(struct keel_vcpu *vcpu);	/* ends it; no-op when not live */
 void keel_fpu_xmm_get(struct keel_vcpu *vcpu, int reg, u8 data[16]);	/* not live */
 void keel_fpu_xmm_set(struct keel_vcpu *vcpu, int reg, const u8 data[16]);
+u32 keel_fpu_pkru(struct keel_vcpu *vcpu);	/* the guest's; ends the section if live */
 u64 keel_fpu_xcr0_supported(void);		/* 0 without XSAVE */
 u32 keel_fpu_xsave_size(u64 xcr0);		/* bytes, standard format */
 int keel_get_fpu(struct keel_vcpu *vcpu, struct kvm_fpu *fpu);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the guest's state (cpuid, msr, mtrr, mce, regs, fpu, tsc,
+ * kvmclock) offer each other, and nobody else.
+ */
+#ifndef KEEL_STATE_H
+#define KEEL_STATE_H
+
+#include <linux/types.h>
+#include <asm/fpu/types.h>
+#include <asm/fpu/xstate.h>
+
+#include "keel.h"
+
+/* fpu.c */
+u32 keel_fpu_xsavec_size(u64 xcr0);
+void keel_fpu_xcr0_changed(struct keel_vcpu *vcpu);
+
+/* regs.c: the local APIC's base with or without a local APIC; 1: #GP */
+int keel_set_apic_base(struct keel_vcpu *vcpu, u64 base, bool host);
+
+/* debugreg.c */
+void keel_dr_reset(struct keel_vcpu *vcpu);
+
+/* cpuid.c, cpuid_supported.c */
+void keel_cpuid_vcpu_init(struct keel_vcpu *vcpu);
+u64 keel_cr4_supported(void);
+u64 keel_efer_supported(void);
+u8 keel_host_maxphyaddr(void);
+int keel_cpuid_fill_supported(struct kvm_cpuid_entry2 *e, u32 max, bool emulated);
+/* Bits of a word that a guest may be believed to have; see keel_guest_has(). */
+u32 keel_cpuid_word_believed(int word);
+
+/* Where one word of the kernel's feature bits comes from in CPUID. */
+enum keel_cpuid_reg { KEEL_CPUID_EAX, KEEL_CPUID_EBX, KEEL_CPUID_ECX, KEEL_CPUID_EDX };
+struct keel_cpuid_word {
+	u32 function, index;
+	u8 reg;
+	bool valid;
+};
+extern const struct keel_cpuid_word keel_cpuid_words[NCAPINTS];
+
+static inline u32 *keel_cpuid_reg(struct kvm_cpuid_entry2 *e, u8 reg)
+{
+	switch (reg) {
+	case KEEL_CPUID_EAX:
+		return &e->eax;
+	case KEEL_CPUID_EBX:
+		return &e->ebx;
+	case KEEL_CPUID_ECX:
+		return &e->ecx;
+	default:
+		return &e->edx;
+	}
+}
+
+/* msr.c: IA32_ARCH_CAPABILITIES of this host, for a guest */
+u64 keel_arch_capabilities(void);
+
+/* mtrr.c: 0 or 1 */
+void keel_mtrr_reset(struct keel_vcpu *vcpu);
+int keel_mtrr_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host);
+int keel_mtrr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
+bool keel_pat_valid(u64 pat);
+
+/* mce.c: 0 or 1; keel_setup_mce() is in keel.h */
+#define KEEL_MCE_BANKS	32
+int keel_mce_init(struct keel_vcpu *vcpu);
+void keel_mce_free(struct keel_vcpu *vcpu);
+int keel_mce_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host);
+int keel_mce_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
+
+/* tsc.c: ns of the raw monotonic clock plus suspend, which kvmclock counts too */
+u64 keel_host_base_ns(void);
+u64 keel_tsc_scale(const struct keel_tsc *tsc, u64 host_tsc);
+u64 keel_ns_to_cycles(u32 khz, u64 ns);
+
+#endif
