@@ -3,6 +3,12 @@
 # NRIP save and decode assists.
 # shellcheck shell=bash disable=SC2154
 
+# `<>` because opening a FIFO without a reader for writing alone would wait for one.
+send_size()
+{
+	stty size 1<>"$work/size.in"
+}
+
 start_qemu()
 {
 	local args i=0 d opts
@@ -18,6 +24,13 @@ start_qemu()
 			-device "virtio-blk-pci,drive=d$i")
 		i=$((i + 1))
 	done
+	if [ -n "$winsize" ]; then
+		# A FIFO pair for QEMU to read sizes from: what it takes as a `pipe` chardev.
+		mkfifo "$work/size.in" "$work/size.out"
+		args+=(-chardev "pipe,id=size,path=$work/size" -device virtio-serial-pci
+			-device virtserialport,chardev=size,name=keel.winsize)
+		trap send_size WINCH
+	fi
 	if [ -n "$interactive" ]; then
 		args+=(-chardev stdio,id=out,signal=off -serial chardev:out)
 		# Explicitly from this terminal: a background job's stdin is /dev/null.

@@ -48,6 +48,7 @@ cleanup()
 		kill -KILL "$emulator" 2>/dev/null
 	fi
 	wait 2>/dev/null
+	[ -z "${terminal:-}" ] || stty "$terminal" 2>/dev/null
 	[ -z "${work:-}" ] || rm -rf "$work"
 }
 
@@ -211,6 +212,7 @@ log_kept=$log
 : >"$log"
 : >"$work/out"
 prepare
+[ -z "$interactive" ] || [ ! -t 0 ] || terminal=$(stty -g)
 case $host in
 amd-tcg)			start_qemu ;;
 amd-bochs|intel-bochs)		start_bochs ;;

@@ -1,0 +1,252 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# test.sh [TIER]: runs the tests, two jobs side by side, and prints TAP and a closing line
+# 'N passed, N failed, N skipped'. Status 0 if none failed and at least one passed.
+#   fast     the emulator's tests on this machine, and the selftests on amd-tcg
+#   tcg      everything on amd-tcg: selftests, the module's life, Debian guests
+#   bochs    the selftests on amd-bochs
+#   debug    the selftests on amd-tcg with the debug kernel, leak detector included
+#   all      fast, tcg, bochs (default)
+#   oracle   the selftests and the guests on stock KVM, on amd-tcg and amd-bochs
+#   JOB...   single jobs, by the names that the progress lines show
+# Each job's output and host log stay in the cache, in test-logs/.
+set -u
+. "$(dirname "$0")/lib.sh"
+
+GROUPS_OF_TESTS="abi run mmu irq state"
+LOGS=$CACHE/test-logs
+SLOTS=${KEEL_TEST_SLOTS:-2}
+
+# The longest first, so that the two slots end together.
+jobs_of()
+{
+	case $1 in
+	fast)	echo emul tcg ;;
+	tcg)	echo e2e-keel-4 e2e-keel-1 e2e-kvm-4 e2e-kvm-1 tcg life ;;
+	bochs)	echo bochs ;;
+	debug)	echo debug ;;
+	all)	echo emul tcg bochs e2e-keel-4 e2e-keel-1 e2e-kvm-4 e2e-kvm-1 life ;;
+	oracle)	echo oracle-bochs oracle-tcg e2e-kvm-4 e2e-kvm-1 ;;
+	*)	echo "$*" ;;
+	esac
+}
+
+programs()
+{
+	local g
+	for g in $GROUPS_OF_TESTS; do
+		(cd "$TOP/selftests" && ls "$g"/*.c 2>/dev/null)
+	done | sed 's/\.c$//'
+}
+
+module_for()
+{
+	[ -e "$CACHE/build/current-$1" ] && cat "$CACHE/build/current-$1"
+}
+
+# job_selftests PREFIX HOST KERNEL DEVICE SECONDS-A-PROGRAM SECONDS OPTION...
+job_selftests()
+{
+	local prefix=$1 host=$2 kernel=$3 device=$4 each=$5 all=$6 list args p status
+	shift 6
+	list=$(programs | tr '\n' ' ')
+	args=(--host "$host" --kernel "$kernel" --device "$device" --timeout "$all"
+		--log "$LOGS/$job.host.log" --mem 1536
+		--file "$TESTHOST/run-list:keel/run-list")
+	[ "$device" = kvm ] || args+=(--module "$(module_for "$kernel")")
+	for p in $list; do
+		[ ! -x "$TOP/selftests/$p" ] || args+=(--file "$TOP/selftests/$p:t/$p")
+	done
+	# shellcheck disable=SC2086
+	"$TESTHOST/host.sh" run "${args[@]}" "$@" -- \
+		sh /keel/run-list "$each" /t "/dev/$device" $list |
+		tee "$LOGS/$job.out" |
+		awk -v prefix="$prefix" -v list="$list" -f "$TESTHOST/flatten.awk"
+	status=${PIPESTATUS[0]}
+	if [ "$status" = 0 ]; then
+		echo "ok - $prefix/host: no report in the kernel log, clean end"
+	else
+		echo "not ok - $prefix/host: ended with status $status"
+		sed 's/^/#   /' "$LOGS/$job.err" | tail -n 60
+	fi
+}
+
+# one_program PREFIX NAME LENIENT COMMAND...: a command that stands for a test program.
+one_program()
+{
+	local prefix=$1 name=$2 lenient=$3
+	shift 3
+	{
+		echo "@begin $name"
+		"$@" 2>&1
+		printf '\n@end %s %s\n' "$name" $?
+	} | tee -a "$LOGS/$job.out" |
+		awk -v prefix="$prefix" -v list="$name" -v lenient="$lenient" \
+			-f "$TESTHOST/flatten.awk"
+}
+
+job_emul()
+{
+	local t
+	: >"$LOGS/$job.out"
+	for t in unit lencheck diff fuzz; do
+		one_program emul "$t" 1 timeout -k 10 600 make -s --no-print-directory \
+			-C "$TOP" -f selftests/emul.mk "$t" OUT="$CACHE/build/emul"
+	done
+}
+
+job_e2e()
+{
+	local device=$1 cpus=$2
+	: >"$LOGS/$job.out"
+	one_program e2e "$device-$cpus" 0 "$TOP/selftests/e2e/boot.sh" "$device" "$cpus" \
+		--module "$(module_for cloud)" --log "$LOGS/$job.host.log" --timeout 1500
+}
+
+job_life()
+{
+	: >"$LOGS/$job.out"
+	one_program life module 0 "$TOP/selftests/e2e/life.sh" "$(module_for cloud)"
+}
+
+run_job()
+{
+	case $job in
+	emul)		job_emul ;;
+	tcg)		job_selftests tcg amd-tcg cloud keel 120 900 ;;
+	bochs)		job_selftests bochs amd-bochs cloud keel 600 1500 ;;
+	debug)		job_selftests debug amd-tcg debug keel 300 1800 --kmemleak ;;
+	oracle-tcg)	job_selftests oracle-tcg amd-tcg cloud kvm 120 900 ;;
+	oracle-bochs)	job_selftests oracle-bochs amd-bochs cloud kvm 600 1500 ;;
+	e2e-*)		IFS=- read -r _ device cpus <<<"$job"; job_e2e "$device" "$cpus" ;;
+	life)		job_life ;;
+	*)		echo "not ok - no such tier or job: $job" ;;
+	esac
+}
+
+# A job is this script again, in a process group of its own, so that ending it ends its emulator.
+if [ "${1:-}" = --job ]; then
+	job=$2
+	run_job
+	exit
+fi
+
+stop_all()
+{
+	local p
+	trap - EXIT
+	for p in "${pids[@]}"; do
+		kill -TERM -- "-$p" 2>/dev/null
+	done
+	wait
+}
+
+# build DESCRIPTION COMMAND...: what cannot be built fails the run as one test.
+build()
+{
+	local text=$1 rc
+	shift
+	if in_progress "$text" "$@" >"$LOGS/build.out" 2>"$LOGS/build.err"; then
+		emit "ok - build: $text"
+		grep -hE 'warning:' "$LOGS"/build.{out,err} | sed 's/^/# /'
+	else
+		emit "not ok - build: $text"
+		tail -n 30 "$LOGS/build.err" | sed 's/^/#   /'
+		return 1
+	fi
+}
+
+build_module()
+{
+	local ko
+	ko=$("$TESTHOST/module.sh" "$1") || return 1
+	echo "$ko" >"$CACHE/build/current-$1"
+}
+
+passed=0 failed=0 skipped=0 number=0
+emit()
+{
+	local line=$1
+	case $line in
+	'ok - '*' # SKIP'*|'ok - '*' # skip'*) skipped=$((skipped + 1)) ;;
+	'ok - '*)	passed=$((passed + 1)) ;;
+	'not ok - '*)	failed=$((failed + 1)) ;;
+	*)		printf '%s\n' "$line"; return ;;
+	esac
+	number=$((number + 1))
+	printf '%s\n' "${line/ok - /ok $number - }"
+}
+
+closing()
+{
+	echo "1..$number"
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ $failed = 0 ] && [ $passed -gt 0 ]
+}
+
+declare -A pid_of started
+pids=()
+start()
+{
+	rm -f "$LOGS/$1".{out,err,tap,host.log}
+	msg START "$1"
+	setsid "$0" --job "$1" >"$LOGS/$1.tap" 2>"$LOGS/$1.err" </dev/null &
+	pid_of[$1]=$!
+	pids+=($!)
+	started[$1]=$SECONDS
+}
+
+reap()
+{
+	local j
+	for j in "${!pid_of[@]}"; do
+		kill -0 "${pid_of[$j]}" 2>/dev/null && continue
+		wait "${pid_of[$j]}"
+		unset "pid_of[$j]"
+		msg END "$j ($((SECONDS - started[$j])) s)"
+		echo "# $j: $((SECONDS - started[$j])) s"
+		while IFS= read -r line; do
+			emit "$line"
+		done <"$LOGS/$j.tap"
+	done
+}
+
+tier=${*:-all}
+# shellcheck disable=SC2086
+read -ra pending <<<"$(jobs_of $tier)"
+mkdir -p "$LOGS" "$CACHE/build"
+trap stop_all EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+echo "TAP version 13"
+"$TESTHOST/deps.sh" build run test || { emit "not ok - install what is missing"; closing; exit 1; }
+
+case " ${pending[*]} " in
+*" e2e-"*|*" tcg "*|*" bochs "*|*" life "*|*" oracle-"*|*" debug "*)
+	# What several jobs need is fetched before them, where its progress can be seen.
+	"$TESTHOST/fetch.sh" kernel >/dev/null && "$TESTHOST/fetch.sh" selftests >/dev/null ||
+		{ emit "not ok - fetch the emulated hosts' kernel"; closing; exit 1; }
+	build "selftests" make -s -C "$TOP/selftests" -j"$(nproc)" || pending=()
+	case "${pending[*]}" in
+	*tcg*|*bochs*|*keel*|*life*) build "module" build_module cloud || pending=(emul) ;;
+	esac
+	case "${pending[*]}" in
+	*debug*)	build "module for the debug kernel" build_module debug || pending=() ;;
+	esac
+	case "${pending[*]}" in
+	*e2e*|*life*)
+		build "launcher" make -s -C "$TOP/userspace" -j"$(nproc)" || pending=()
+		"$TESTHOST/image.sh" >/dev/null || emit "not ok - make the Debian guest" ;;
+	esac ;;
+esac
+
+while [ ${#pending[@]} -gt 0 ] || [ ${#pid_of[@]} -gt 0 ]; do
+	while [ ${#pending[@]} -gt 0 ] && [ ${#pid_of[@]} -lt "$SLOTS" ]; do
+		start "${pending[0]}"
+		pending=("${pending[@]:1}")
+	done
+	sleep 0.5
+	reap
+done
+trap - EXIT
+closing
