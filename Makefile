@@ -53,7 +53,7 @@ userspace:
 selftests:
 	@$(HOSTDIR)/deps.sh build
 	@$(if $(KSRC),,$(HOSTDIR)/fetch.sh selftests >/dev/null)
-	$(MAKE) -C selftests
+	$(MAKE) -C selftests OUTPUT=$(CURDIR)/selftests
 
 run:
 	@$(HOSTDIR)/run.sh

@@ -17,7 +17,7 @@ else
 fi
 "$TESTHOST/fetch.sh" selftests >/dev/null
 in_progress "build the launcher" make -s -C "$TOP/userspace" -j"$(nproc)" >&2
-in_progress "build the selftests" make -s -C "$TOP/selftests" -j"$(nproc)" >&2
+in_progress "build the selftests" make -s -C "$TOP/selftests" OUTPUT="$TOP/selftests" -j"$(nproc)" >&2
 
 args=(--host "$host" --module "$module" --device "${DEVICE:-keel}")
 if [ ! -t 0 ] || [ ! -t 1 ]; then

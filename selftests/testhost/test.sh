@@ -144,16 +144,21 @@ stop_all()
 # build DESCRIPTION COMMAND...: what cannot be built fails the run as one test.
 build()
 {
-	local text=$1 rc
+	local text=$1
 	shift
-	if in_progress "$text" "$@" >"$LOGS/build.out" 2>"$LOGS/build.err"; then
+	if in_progress "build: $text" logged "$@"; then
 		emit "ok - build: $text"
-		grep -hE 'warning:' "$LOGS"/build.{out,err} | sed 's/^/# /'
+		grep -h 'warning:' "$LOGS/build.err" | sed 's/^/# /'
 	else
 		emit "not ok - build: $text"
 		tail -n 30 "$LOGS/build.err" | sed 's/^/#   /'
 		return 1
 	fi
+}
+
+logged()
+{
+	"$@" >"$LOGS/build.err" 2>&1
 }
 
 build_module()
@@ -184,7 +189,7 @@ closing()
 	[ $failed = 0 ] && [ $passed -gt 0 ]
 }
 
-declare -A pid_of started
+declare -A pid_of=() started=()
 pids=()
 start()
 {
@@ -226,12 +231,13 @@ case " ${pending[*]} " in
 	# What several jobs need is fetched before them, where its progress can be seen.
 	"$TESTHOST/fetch.sh" kernel >/dev/null && "$TESTHOST/fetch.sh" selftests >/dev/null ||
 		{ emit "not ok - fetch the emulated hosts' kernel"; closing; exit 1; }
-	build "selftests" make -s -C "$TOP/selftests" -j"$(nproc)" || pending=()
-	case "${pending[*]}" in
-	*tcg*|*bochs*|*keel*|*life*) build "module" build_module cloud || pending=(emul) ;;
+	build "selftests" make -s -C "$TOP/selftests" OUTPUT="$TOP/selftests" -j"$(nproc)" || pending=()
+	case " ${pending[*]} " in
+	*' tcg '*|*' bochs '*|*-keel-*|*' life '*)
+		build "module" build_module cloud || pending=(emul) ;;
 	esac
-	case "${pending[*]}" in
-	*debug*)	build "module for the debug kernel" build_module debug || pending=() ;;
+	case " ${pending[*]} " in
+	*' debug '*)	build "module for the debug kernel" build_module debug || pending=() ;;
 	esac
 	case "${pending[*]}" in
 	*e2e*|*life*)
