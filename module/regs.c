@@ -168,7 +168,7 @@ unsigned long keel_get_cr8(struct keel_vcpu *vcpu)
  */
 int keel_set_efer(struct keel_vcpu *vcpu, u64 efer, bool host)
 {
-	u64 allowed = host ? keel_efer_supported() : vcpu->cpuid.efer_allowed;
+	u64 allowed = host ? keel_cpuid_efer_bits(NULL) : vcpu->cpuid.efer_allowed;
 
 	keel_need(vcpu, KEEL_R_CR0 | KEEL_R_EFER);
 	if (efer & ~(allowed | EFER_LMA))
@@ -372,7 +372,7 @@ static bool keel_sregs_valid(struct keel_vcpu *vcpu, const struct kvm_sregs *s)
 {
 	if (!keel_cr0_valid(s->cr0) || (s->cr4 & ~vcpu->cpuid.cr4_allowed))
 		return false;
-	if (s->efer & ~(keel_efer_supported() | EFER_LMA))
+	if (s->efer & ~(keel_cpuid_efer_bits(NULL) | EFER_LMA))
 		return false;
 	if ((s->efer & EFER_LME) && (s->cr0 & X86_CR0_PG)) {
 		/* Long mode is active: it has PAE, and LMA says so. */

@@ -24,8 +24,8 @@ void keel_dr_reset(struct keel_vcpu *vcpu);
 
 /* cpuid.c, cpuid_supported.c */
 void keel_cpuid_vcpu_init(struct keel_vcpu *vcpu);
-u64 keel_cr4_supported(void);
-u64 keel_efer_supported(void);
+u64 keel_cpuid_cr4_bits(const u32 *words);
+u64 keel_cpuid_efer_bits(const u32 *words);
 u8 keel_host_maxphyaddr(void);
 int keel_cpuid_fill_supported(struct kvm_cpuid_entry2 *e, u32 max, bool emulated);
 /* Bits of a word that a guest may be believed to have; see keel_guest_has(). */
