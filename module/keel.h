@@ -17,8 +17,8 @@
  *     vm->lock
  *       vm->slots_lock
  *         mmap_lock of vm->mm
- *           vm->tdp.lock (rwlock)
- *             page-table locks of the host
+ *           page-table locks of the host
+ *             vm->tdp.lock (rwlock)
  *   vm->srcu may be entered under any of the mutexes and must be left before
  *   synchronize_srcu(); never take vm->lock or slots_lock inside it.
  *   vm->irqchip.irqfds.lock (spinlock, irqs off; under eventfd's wait-queue lock)
@@ -34,6 +34,7 @@
 #include <linux/mm_types.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/nospec.h>
 #include <linux/preempt.h>
 #include <linux/rbtree.h>
 #include <linux/rcuwait.h>
@@ -55,6 +56,8 @@
 #define KEEL_MAX_CPUID_ENTRIES	256
 #define KEEL_MAX_MSR_ENTRIES	256
 /* Slots that user space may have; ids are below this. */
+/* KVM_X86_GET_MCE_CAP_SUPPORTED: MCG_CTL, software error recovery; the low byte counts banks. */
+#define KEEL_MCG_CAP_SUPPORTED	(BIT_ULL(8) | BIT_ULL(24))
 #define KEEL_USER_MEM_SLOTS	509
 /* The slots of the module itself (real-mode TSS and identity map are not needed). */
 #define KEEL_MEM_SLOTS		KEEL_USER_MEM_SLOTS
@@ -94,7 +97,7 @@ enum keel_mode {
  * @npages: number of 4K pages
  * @hva: where the first page is in vm->mm
  * @id: the client's number
- * @flags: KVM_MEM_*
+ * @flags: KVM_MEM_*, KEEL_SLOT_MOVING
  */
 struct keel_memslot {
 	gfn_t base_gfn;
@@ -103,6 +106,9 @@ struct keel_memslot {
 	u32 flags;
 	u16 id;
 };
+
+/* The slot is about to move: faults wait for its new place. */
+#define KEEL_SLOT_MOVING	BIT(16)
 
 /**
  * struct keel_memslots - all slots of a VM, sorted by base_gfn; published whole
@@ -222,16 +228,22 @@ struct keel_tsc {
 	bool catchup;		/* no hardware scaling and the guest's is faster: follow by offset */
 };
 
-/* A completed access to a device that the emulated instruction will see when replayed. */
-struct keel_pending_io {
-	bool active;
-	bool is_mmio, is_write, in_kernel_done;
-	u64 addr;
-	u32 size, count;
-	u8 data[PAGE_SIZE / 4];
+/* A port access that user space is to finish: where it began and how long its instruction is. */
+struct keel_pending_pio {
+	unsigned long rip;
+	u8 insn_len;
+	u8 size;
+	bool in;
 };
 
-struct keel_emul_state;		/* emul_glue.c */
+struct keel_emul_state;		/* exit.c: also for the emulator's use */
+int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit);
+unsigned long keel_cr_get(struct keel_vcpu *vcpu, u8 cr);
+int keel_cr_set(struct keel_vcpu *vcpu, u8 cr, unsigned long val);	/* 1: #GP */
+/* The exception that an access to debug register @dr raises, or -1; *dr becomes 6 or 7 for 4 or 5. */
+int keel_dr_access(struct keel_vcpu *vcpu, u8 *dr);
+
+/* emul_glue.c */
 
 struct keel_vcpu {
 	/* ---- what each exit touches, first ---- */
@@ -285,7 +297,7 @@ struct keel_vcpu {
 
 	/* user space has to finish an access: called on the next KVM_RUN; v */
 	int (*complete_io)(struct keel_vcpu *vcpu);
-	struct keel_pending_io io;
+	struct keel_pending_pio pio;
 	void *pio_data;				/* C: second page of the run mapping */
 	struct keel_emul_state *emul;		/* C */
 
@@ -453,6 +465,7 @@ int keel_msr_vcpu_init(struct keel_vcpu *vcpu);
 void keel_msr_vcpu_free(struct keel_vcpu *vcpu);
 void keel_msr_reset(struct keel_vcpu *vcpu, bool init);
 int keel_setup_mce(struct keel_vcpu *vcpu, u64 mcg_cap);
+int keel_set_mce(struct keel_vcpu *vcpu, struct kvm_x86_mce *mce);
 
 /* tsc.c */
 void keel_tsc_module_init(void);
@@ -461,6 +474,7 @@ u64 keel_guest_tsc(struct keel_vcpu *vcpu, u64 host_tsc);
 void keel_tsc_write(struct keel_vcpu *vcpu, u64 guest_tsc, bool host);
 void keel_tsc_adjust_write(struct keel_vcpu *vcpu, u64 adjust);
 int keel_set_tsc_khz(struct keel_vcpu *vcpu, u32 khz);
+int keel_vm_set_tsc_khz(struct keel_vm *vm, u32 khz);	/* vCPUs to come; 0: the host's */
 void keel_tsc_load(struct keel_vcpu *vcpu, int cpu);	/* another CPU: unsynchronised TSCs */
 
 /* kvmclock.c: clock, wall clock, steal time */
@@ -486,7 +500,8 @@ int keel_hypercall(struct keel_vcpu *vcpu);
 /* memslot.c */
 int keel_slots_vm_init(struct keel_vm *vm);
 void keel_slots_vm_destroy(struct keel_vm *vm);
-int keel_set_memory_region(struct keel_vm *vm, const struct kvm_userspace_memory_region *r);
+int keel_set_memory_region(struct keel_vm *vm,
+			   const struct kvm_userspace_memory_region *r);	/* slots_lock held */
 /* Inside vm->srcu. */
 const struct keel_memslot *keel_gfn_to_slot(struct keel_memslots *slots, gfn_t gfn, int *hint);
 static inline struct keel_memslots *keel_slots(struct keel_vm *vm)
@@ -496,7 +511,8 @@ static inline struct keel_memslots *keel_slots(struct keel_vm *vm)
 
 static inline unsigned long keel_slot_hva(const struct keel_memslot *s, gfn_t gfn)
 {
-	return s->hva + ((gfn - s->base_gfn) << PAGE_SHIFT);
+	/* The guest chose the gfn. */
+	return s->hva + (array_index_nospec(gfn - s->base_gfn, s->npages) << PAGE_SHIFT);
 }
 
 /* guest_mem.c: copies may sleep; 0 or -EFAULT; they enter vm->srcu themselves */
@@ -535,7 +551,6 @@ struct keel_vcpu *keel_vcpu_by_id(struct keel_vm *vm, u32 id);
 bool keel_vm_request(struct keel_vm *vm, enum keel_request req, bool wait);
 void keel_vm_kill(struct keel_vm *vm);
 int keel_vm_cap(struct keel_vm *vm, long cap);		/* KVM_CHECK_EXTENSION; vm may be NULL */
-int keel_vm_enable_cap(struct keel_vm *vm, struct kvm_enable_cap *cap);
 
 /* Walk the published vCPUs. */
 #define keel_for_each_vcpu(i, vcpu, vm)						\
@@ -581,9 +596,17 @@ int keel_get_vcpu_events(struct keel_vcpu *vcpu, struct kvm_vcpu_events *e);
 int keel_set_vcpu_events(struct keel_vcpu *vcpu, struct kvm_vcpu_events *e);
 int keel_interrupt(struct keel_vcpu *vcpu, u32 vector);	/* KVM_INTERRUPT */
 
+/* exit.c: also for the emulator's use */
+int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit);
+unsigned long keel_cr_get(struct keel_vcpu *vcpu, u8 cr);
+int keel_cr_set(struct keel_vcpu *vcpu, u8 cr, unsigned long val);	/* 1: #GP */
+/* The exception that an access to debug register @dr raises, or -1; *dr becomes 6 or 7 for 4 or 5. */
+int keel_dr_access(struct keel_vcpu *vcpu, u8 *dr);
+
 /* emul_glue.c */
 #define KEEL_EMUL_MMIO		BIT(0)	/* gpa of the fault is known: @gpa */
 #define KEEL_EMUL_SKIP		BIT(1)	/* decode only, advance RIP */
+#define KEEL_EMUL_UD	BIT(2)	/* after a #UD: the other vendor's hypercall, or the #UD back to the guest */
 int keel_emul_create(struct keel_vcpu *vcpu);
 void keel_emul_free(struct keel_vcpu *vcpu);
 int keel_emulate(struct keel_vcpu *vcpu, u32 flags, const struct keel_exit *exit);

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reading and writing the guest's memory, through the client's mapping of it.
+ *
+ * Only a thread of the VM's mm can: everybody else gets -EFAULT.  The guest and
+ * the client may change the bytes at any time, so a value that is checked must
+ * be one that was copied once.
+ */
+#include <linux/mm.h>
+#include <linux/srcu.h>
+#include <linux/uaccess.h>
+#include <asm/cpufeatures.h>
+
+#include "keel.h"
+
+/**
+ * struct gpa_run - guest-physical bytes that are one after the other in the client's memory too
+ * @hva: of the first
+ * @len: how many of those asked for
+ */
+struct gpa_run {
+	void __user *hva;
+	size_t len;
+};
+
+/* Inside vm->srcu.  0, or -EFAULT: no memory, or not for writing. */
+static int find_run(struct keel_vm *vm, gpa_t gpa, size_t len, bool write, struct gpa_run *run)
+{
+	gfn_t gfn = gpa >> PAGE_SHIFT;
+	const struct keel_memslot *slot;
+	int hint = -1;
+	u64 room;
+
+	slot = keel_gfn_to_slot(keel_slots(vm), gfn, &hint);
+	if (!slot || (write && (slot->flags & KVM_MEM_READONLY)))
+		return -EFAULT;
+	room = ((u64)(slot->base_gfn + slot->npages) << PAGE_SHIFT) - gpa;
+	run->hva = (void __user *)(keel_slot_hva(slot, gfn) + offset_in_page(gpa));
+	run->len = min_t(u64, len, room);
+	return 0;
+}
+
+static bool own_mm(const struct keel_vm *vm)
+{
+	return likely(current->mm == vm->mm);
+}
+
+/**
+ * keel_gpa_read() - copy from guest-physical memory; may sleep
+ * @vm: the VM
+ * @gpa: guest-physical address
+ * @dst: where to
+ * @len: bytes
+ *
+ * Return: 0, or -EFAULT with any part of @dst written.
+ */
+int keel_gpa_read(struct keel_vm *vm, gpa_t gpa, void *dst, size_t len)
+{
+	struct gpa_run run;
+	int idx, ret = 0;
+
+	if (!own_mm(vm))
+		return -EFAULT;
+	idx = srcu_read_lock(&vm->srcu);
+	while (len) {
+		ret = find_run(vm, gpa, len, false, &run);
+		if (!ret && copy_from_user(dst, run.hva, run.len))
+			ret = -EFAULT;
+		if (ret)
+			break;
+		gpa += run.len;
+		dst += run.len;
+		len -= run.len;
+	}
+	srcu_read_unlock(&vm->srcu, idx);
+	return ret;
+}
+
+/**
+ * keel_gpa_write() - copy to guest-physical memory; may sleep
+ * @vm: the VM
+ * @gpa: guest-physical address
+ * @src: where from
+ * @len: bytes
+ *
+ * Return: 0, or -EFAULT (no memory there, or read-only) with any part written.
+ */
+int keel_gpa_write(struct keel_vm *vm, gpa_t gpa, const void *src, size_t len)
+{
+	struct gpa_run run;
+	int idx, ret = 0;
+
+	if (!own_mm(vm))
+		return -EFAULT;
+	idx = srcu_read_lock(&vm->srcu);
+	while (len) {
+		ret = find_run(vm, gpa, len, true, &run);
+		if (!ret && copy_to_user(run.hva, src, run.len))
+			ret = -EFAULT;
+		if (ret)
+			break;
+		gpa += run.len;
+		src += run.len;
+		len -= run.len;
+	}
+	srcu_read_unlock(&vm->srcu, idx);
+	return ret;
+}
+
+/* 0 exchanged, 1 not, -EFAULT. */
+#define CMPXCHG_USER(type, hva, old, new)					\
+({										\
+	type __old, __new;							\
+										\
+	memcpy(&__old, old, sizeof(type));					\
+	memcpy(&__new, new, sizeof(type));					\
+	__try_cmpxchg_user((type __user *)(hva), &__old, __new, fault_##type);	\
+})
+
+static int cmpxchg_user(void __user *hva, const void *old, const void *new, size_t len)
+{
+	switch (len) {
+	case 1:
+		return CMPXCHG_USER(u8, hva, old, new);
+	case 2:
+		return CMPXCHG_USER(u16, hva, old, new);
+	case 4:
+		return CMPXCHG_USER(u32, hva, old, new);
+	default:
+		return CMPXCHG_USER(u64, hva, old, new);
+	}
+}
+
+/**
+ * keel_gpa_cmpxchg() - replace the bytes at @gpa by @new if they are @old, atomically for
+ *	the guest's CPUs too; may sleep
+ * @vm: the VM
+ * @gpa: guest-physical address
+ * @old: expected bytes
+ * @new: replacing bytes
+ * @len: 1, 2, 4 or 8, within a page; need not be aligned
+ * @ok: they were
+ *
+ * Return: 0, -EFAULT (no memory there, or read-only), -EINVAL for another @len or a
+ * page's end in between.
+ */
+int keel_gpa_cmpxchg(struct keel_vm *vm, gpa_t gpa, const void *old, const void *new,
+		     size_t len, bool *ok)
+{
+	struct gpa_run run;
+	int idx, ret;
+
+	if (!is_power_of_2(len) || len > 8 || offset_in_page(gpa) + len > PAGE_SIZE)
+		return -EINVAL;
+	if (!own_mm(vm))
+		return -EFAULT;
+	idx = srcu_read_lock(&vm->srcu);
+	ret = find_run(vm, gpa, len, true, &run);
+	if (!ret)
+		ret = cmpxchg_user(run.hva, old, new, len);
+	srcu_read_unlock(&vm->srcu, idx);
+	if (ret < 0)
+		return ret;
+	*ok = !ret;
+	return 0;
+}
+
+/* ---- structures that are used again and again --------------------------------------- */
+
+/*
+ * Inside vm->srcu.  c->hva is 0 where one address does not do: over the end of a
+ * slot, or read-only.  The slow way then decides at each access.
+ */
+static void cache_refresh(struct keel_vm *vm, struct keel_gpa_cache *c)
+{
+	struct gpa_run run;
+
+	c->generation = keel_slots(vm)->generation;
+	c->hva = 0;
+	if (!find_run(vm, c->gpa, c->len, true, &run) && run.len == c->len)
+		c->hva = (unsigned long)run.hva;
+}
+
+/**
+ * keel_gpa_cache_init() - remember where @len bytes at @gpa are
+ * @vm: the VM
+ * @c: the cache
+ * @gpa: guest-physical address
+ * @len: bytes
+ *
+ * Return: 0, or -EFAULT if not all of it is memory.
+ */
+int keel_gpa_cache_init(struct keel_vm *vm, struct keel_gpa_cache *c, gpa_t gpa, size_t len)
+{
+	struct gpa_run run;
+	size_t done;
+	int idx, ret = 0;
+
+	c->gpa = gpa;
+	c->len = len;
+	idx = srcu_read_lock(&vm->srcu);
+	cache_refresh(vm, c);
+	for (done = 0; !c->hva && !ret && done < len; done += run.len)
+		ret = find_run(vm, gpa + done, len - done, false, &run);
+	srcu_read_unlock(&vm->srcu, idx);
+	if (ret)
+		c->generation = ~0ull;
+	return ret;
+}
+
+/* Inside vm->srcu: where the byte at @off is, or NULL for the slow way. */
+static void __user *cache_hva(struct keel_vm *vm, struct keel_gpa_cache *c, size_t off)
+{
+	if (unlikely(c->generation != keel_slots(vm)->generation))
+		cache_refresh(vm, c);
+	return c->hva ? (void __user *)(c->hva + off) : NULL;
+}
+
+static bool cache_usable(const struct keel_vm *vm, const struct keel_gpa_cache *c, size_t off,
+			 size_t len)
+{
+	return own_mm(vm) && !WARN_ON_ONCE(off > c->len || len > c->len - off);
+}
+
+/**
+ * keel_gpa_cache_read() - copy from the remembered place; may sleep
+ * @vm: the VM
+ * @c: the cache
+ * @dst: where to
+ * @off: offset of the first byte in the structure
+ * @len: bytes
+ *
+ * Return: 0 or -EFAULT.
+ */
+int keel_gpa_cache_read(struct keel_vm *vm, struct keel_gpa_cache *c, void *dst,
+			size_t off, size_t len)
+{
+	const void __user *hva;
+	int idx, ret = 0;
+
+	if (!cache_usable(vm, c, off, len))
+		return -EFAULT;
+	idx = srcu_read_lock(&vm->srcu);
+	hva = cache_hva(vm, c, off);
+	if (hva && copy_from_user(dst, hva, len))
+		ret = -EFAULT;
+	srcu_read_unlock(&vm->srcu, idx);
+	return hva ? ret : keel_gpa_read(vm, c->gpa + off, dst, len);
+}
+
+/**
+ * keel_gpa_cache_write() - copy to the remembered place; may sleep
+ * @vm: the VM
+ * @c: the cache
+ * @src: where from
+ * @off: offset of the first byte in the structure
+ * @len: bytes
+ *
+ * Return: 0 or -EFAULT.
+ */
+int keel_gpa_cache_write(struct keel_vm *vm, struct keel_gpa_cache *c, const void *src,
+			 size_t off, size_t len)
+{
+	void __user *hva;
+	int idx, ret = 0;
+
+	if (!cache_usable(vm, c, off, len))
+		return -EFAULT;
+	idx = srcu_read_lock(&vm->srcu);
+	hva = cache_hva(vm, c, off);
+	if (hva && copy_to_user(hva, src, len))
+		ret = -EFAULT;
+	srcu_read_unlock(&vm->srcu, idx);
+	return hva ? ret : keel_gpa_write(vm, c->gpa + off, src, len);
+}
+
+/**
+ * keel_gpa_cache_write_atomic() - keel_gpa_cache_write() that does not sleep
+ * @vm: the VM
+ * @c: the cache
+ * @src: where from
+ * @off: offset of the first byte in the structure
+ * @len: bytes
+ *
+ * Return: 0, or -EFAULT also where the page would have to be faulted in.
+ */
+int keel_gpa_cache_write_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, const void *src,
+				size_t off, size_t len)
+{
+	void __user *hva;
+	int idx, ret = -EFAULT;
+
+	if (!cache_usable(vm, c, off, len))
+		return -EFAULT;
+	idx = srcu_read_lock(&vm->srcu);
+	hva = cache_hva(vm, c, off);
+	if (hva) {
+		pagefault_disable();
+		if (access_ok(hva, len) && !__copy_to_user_inatomic(hva, src, len))
+			ret = 0;
+		pagefault_enable();
+	}
+	srcu_read_unlock(&vm->srcu, idx);
+	return ret;
+}
+
+/* ---- the guest's own page tables ---------------------------------------------------- */
+
+static int gwalk_read(void *ctx, gpa_t gpa, void *dst, size_t len)
+{
+	return keel_gpa_read(ctx, gpa, dst, len);
+}
+
+static int gwalk_set_bits(void *ctx, gpa_t gpa, u64 old, u64 new, int size)
+{
+	bool ok = false;
+	int ret;
+
+	/* Little-endian: the lower half of a u64 comes first. */
+	ret = keel_gpa_cmpxchg(ctx, gpa, &old, &new, size, &ok);
+	if (ret)
+		return ret;
+	return ok ? 0 : -EAGAIN;
+}
+
+/**
+ * keel_gwalk_init() - set up a walk with a vCPU's registers and its VM's memory
+ * @w: the walk
+ * @vcpu: the vCPU
+ *
+ * By the vCPU's thread.
+ */
+void keel_gwalk_init(struct keel_gwalk *w, struct keel_vcpu *vcpu)
+{
+	keel_need(vcpu, KEEL_R_CR0 | KEEL_R_CR3 | KEEL_R_CR4 | KEEL_R_EFER | KEEL_R_RFLAGS);
+	*w = (struct keel_gwalk) {
+		.vm = vcpu->vm,
+		.read = gwalk_read,
+		.set_bits = gwalk_set_bits,
+		.ctx = vcpu->vm,
+		.cr0 = vcpu->cr0,
+		.cr3 = vcpu->cr3,
+		.cr4 = vcpu->cr4,
+		.efer = vcpu->efer,
+		.rflags = vcpu->rflags,
+		.gpa_rsvd = vcpu->cpuid.gpa_rsvd,
+		.has_1g = keel_guest_has(vcpu, X86_FEATURE_GBPAGES),
+		.amd = vcpu->cpuid.amd,
+		.cpl = keel_cpl(vcpu),
+	};
+	if (vcpu->cr4 & X86_CR4_PKE)
+		w->pkru = keel_fpu_pkru(vcpu);
+}
+
+/**
+ * keel_pdptrs_valid() - may the guest load @cr3 in PAE paging?
+ * @vcpu: the vCPU
+ * @cr3: the value
+ */
+bool keel_pdptrs_valid(struct keel_vcpu *vcpu, unsigned long cr3)
+{
+	u64 pdpte[4];
+
+	if (keel_gpa_read(vcpu->vm, cr3 & 0xffffffe0ul, pdpte, sizeof(pdpte)))
+		return false;
+	return keel_gwalk_pdptes_valid(pdpte, vcpu->cpuid.gpa_rsvd);
+}

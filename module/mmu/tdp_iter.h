@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Entries of a VM's table, and the one iterator over them; for the files of mmu/. */
+#ifndef KEEL_MMU_TDP_ITER_H
+#define KEEL_MMU_TDP_ITER_H
+
+#include <linux/io.h>
+#include "../backend.h"
+#include "tdp.h"
+
+#define KEEL_TDP_MAX_LEVELS	5
+#define KEEL_TDP_ENTRIES	512
+
+/* Guest frames under one entry of this level. */
+static inline gfn_t keel_tdp_span(int level)
+{
+	return 1ull << (9 * (level - 1));
+}
+
+static inline unsigned int keel_tdp_index(gfn_t gfn, int level)
+{
+	return (gfn >> (9 * (level - 1))) & (KEEL_TDP_ENTRIES - 1);
+}
+
+static inline bool keel_tdp_present(u64 entry)
+{
+	return entry & keel_caps.tdp->present;
+}
+
+static inline bool keel_tdp_leaf(u64 entry, int level)
+{
+	return level == KEEL_TDP_4K || (entry & keel_caps.tdp->large);
+}
+
+static inline u64 *keel_tdp_child(u64 entry)
+{
+	return __va(entry & keel_caps.tdp->addr_mask);
+}
+
+/**
+ * struct keel_tdp_iter - a position in a VM's table
+ * @gfn: the first frame of the range that is not behind the position
+ * @end: where the range ends
+ * @level: of the entry looked at
+ * @ptr: the entry; NULL behind the end
+ * @entry: its value when it was looked at
+ * @table: the way from the root
+ *
+ * vm->tdp.lock is held from start to end.  Who drops it starts again at @gfn: the tables
+ * below may be gone.
+ */
+struct keel_tdp_iter {
+	gfn_t gfn, end;
+	int level;
+	u64 *ptr;
+	u64 entry;
+	u64 *table[KEEL_TDP_MAX_LEVELS + 1];
+};
+
+void keel_tdp_iter_start(struct keel_tdp_iter *it, struct keel_tdp *tdp, gfn_t start, gfn_t end);
+void keel_tdp_iter_down(struct keel_tdp_iter *it);
+void keel_tdp_iter_next(struct keel_tdp_iter *it);
+
+/* Most pages that one fault maps. */
+#define KEEL_TDP_AROUND		16
+
+/**
+ * struct keel_tdp_mapping - what a fault wants to have mapped
+ * @gfn: the faulting frame, not rounded to @level
+ * @level: size of the leaf
+ * @write: the access needs write permission
+ * @writable: the host allows writing, so the mapping may
+ * @nr: with level 4K: pages to map, the faulting one included; others only where nothing is
+ * @pfns: host frames of @gfn and those after it
+ * @spare: a zeroed page to make a table of; taken (NULL) when used
+ */
+struct keel_tdp_mapping {
+	gfn_t gfn;
+	int level;
+	bool write, writable;
+	int nr;
+	kvm_pfn_t pfns[KEEL_TDP_AROUND];
+	u64 *spare;
+};
+
+enum keel_tdp_map_result {
+	KEEL_TDP_MAPPED,
+	KEEL_TDP_PRESENT,	/* an entry that allows the access is or was there */
+	KEEL_TDP_NEED_TABLE,	/* give a spare page and call again */
+	KEEL_TDP_CONFLICT,	/* something else is mapped: zap, flush, and let the guest retry */
+};
+
+enum keel_tdp_map_result keel_tdp_map(struct keel_vm *vm, struct keel_tdp_mapping *m);
+void keel_tdp_zap_conflict(struct keel_vm *vm, gfn_t gfn, int level);
+u64 *keel_tdp_alloc_table(void);
+void keel_tdp_free_table(u64 *table);
+
+#endif
