@@ -226,7 +226,7 @@ static enum emul_result decode_modrm(struct emul_ctxt *c)
 }
 
 /* Follow the group tables to the instruction. Tables nest three deep at most. */
-static void resolve_groups(struct emul_ctxt *c)
+static enum emul_result resolve_groups(struct emul_ctxt *c)
 {
 	struct emul_insn *in = &c->insn;
 
@@ -234,6 +234,9 @@ static void resolve_groups(struct emul_ctxt *c)
 		const struct emul_opcode *op = in->op;
 		unsigned int i;
 
+		/* With these prefixes the register forms are other instructions, or none. */
+		if ((op->flags & F_GROUPRM) && in->mod == 3 && (in->rep || in->opsize_pfx))
+			return EMUL_UNHANDLEABLE;
 		if (op->flags & F_GROUP)
 			i = in->reg & 7;
 		else if (op->flags & F_GROUPRM)
@@ -245,6 +248,11 @@ static void resolve_groups(struct emul_ctxt *c)
 		in->op = &op->sub[i];	/* masked above, for speculation too */
 		in->flags |= in->op->flags;
 	}
+	if (!in->op->exec && !in->op->cls)
+		return EMUL_UNHANDLEABLE;
+	if ((in->flags & F_ONLY64) && !emul_long(c))
+		return EMUL_UNHANDLEABLE;
+	return EMUL_CONTINUE;
 }
 
 static enum emul_result operand_size(struct emul_ctxt *c)
@@ -380,7 +388,7 @@ static enum emul_result check_form(struct emul_ctxt *c)
 		return emul_raise(c, XV_UD, 0);
 	if ((in->flags & F_MEMONLY) && in->mod == 3)
 		return emul_raise(c, XV_UD, 0);
-	if (in->lock && (!(in->flags & F_LOCK) || (in->mod == 3 && !(in->flags & F_REGS))))
+	if (in->lock && (!(in->flags & F_LOCKABLE) || (in->mod == 3 && !(in->flags & F_REGS))))
 		return emul_raise(c, XV_UD, 0);
 	return EMUL_CONTINUE;
 }
@@ -397,12 +405,10 @@ enum emul_result emul_decode(struct emul_ctxt *c)
 		res = decode_opcode(c, opcode);
 	if (res == EMUL_CONTINUE)
 		res = decode_modrm(c);
-	if (res != EMUL_CONTINUE)
-		return res;
-	resolve_groups(c);
-	if ((!in->op->exec && !in->op->cls) || ((in->flags & F_ONLY64) && !emul_long(c)))
-		return EMUL_UNHANDLEABLE;
-	res = operand_size(c);
+	if (res == EMUL_CONTINUE)
+		res = resolve_groups(c);
+	if (res == EMUL_CONTINUE)
+		res = operand_size(c);
 	if (res == EMUL_CONTINUE)
 		res = decode_address(c);
 	if (res == EMUL_CONTINUE)

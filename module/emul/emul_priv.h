@@ -47,7 +47,7 @@ enum {
 	F_BYTE		= 1 << 14,	/* operands of one byte */
 	F_MOV		= 1 << 15,	/* destination is not read */
 	F_NOWB		= 1 << 16,	/* destination is not written */
-	F_LOCK		= 1 << 17,	/* LOCK is allowed on memory */
+	F_LOCKABLE	= 1 << 17,	/* LOCK is allowed on memory */
 	F_XLOCK		= 1 << 18,	/* locked on memory even without the prefix */
 	F_D64		= 1 << 19,	/* operand size is 64 bits in 64-bit mode, or 16 */
 	F_NEAR		= 1 << 20,	/* near branch: vendors differ over 66 in 64-bit mode */

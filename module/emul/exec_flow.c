@@ -33,6 +33,22 @@ enum emul_result emul_op_push(struct emul_ctxt *c)
 	return emul_push(c, c->src.val, c->insn.op_bytes);
 }
 
+/* Would @size bytes pushed one after the other fault? */
+static enum emul_result probe_stack(struct emul_ctxt *c, u64 sp, unsigned int size)
+{
+	enum emul_result res;
+	u64 linear;
+
+	if (c->log_len)		/* a replay: it did not */
+		return EMUL_CONTINUE;
+	sp &= emul_mask(emul_stack_bytes(c, &res));
+	if (res == EMUL_CONTINUE)
+		res = emul_linear(c, EMUL_SS, sp, size, EMUL_ACC_WRITE, &linear);
+	if (res == EMUL_CONTINUE)
+		res = emul_probe(c, linear, size, EMUL_ACC_WRITE | EMUL_ACC_STACK);
+	return res;
+}
+
 /*
  * PUSH from memory. The stack is probed before the source is read, since the
  * source may be a device and a fault on the stack would have it read twice.
@@ -40,16 +56,12 @@ enum emul_result emul_op_push(struct emul_ctxt *c)
 enum emul_result emul_op_push_rm(struct emul_ctxt *c)
 {
 	unsigned int size = c->insn.op_bytes;
-	u64 val = 0, linear, sp;
 	enum emul_result res;
+	u64 val = 0, linear;
 
 	if (c->insn.mod == 3)
 		return emul_push(c, emul_reg_read(c, c->insn.rm, size), size);
-	sp = (c->gpr[EMUL_RSP] - size) & emul_mask(emul_stack_bytes(c, &res));
-	if (res == EMUL_CONTINUE)
-		res = emul_linear(c, EMUL_SS, sp, size, EMUL_ACC_WRITE, &linear);
-	if (res == EMUL_CONTINUE && !c->log_len)
-		res = emul_probe(c, linear, size, EMUL_ACC_WRITE | EMUL_ACC_STACK);
+	res = probe_stack(c, c->gpr[EMUL_RSP] - size, size);
 	if (res == EMUL_CONTINUE)
 		res = emul_linear(c, c->insn.seg, c->mem_off, size, EMUL_ACC_READ, &linear);
 	if (res == EMUL_CONTINUE)
@@ -89,7 +101,7 @@ enum emul_result emul_op_pop_rm(struct emul_ctxt *c)
 enum emul_result emul_op_pusha(struct emul_ctxt *c)
 {
 	unsigned int size = c->insn.op_bytes, i;
-	u64 old_sp = c->gpr[EMUL_RSP], sp, linear;
+	u64 old_sp = c->gpr[EMUL_RSP], sp;
 	enum emul_result res;
 	unsigned int width = emul_stack_bytes(c, &res);
 
@@ -98,9 +110,7 @@ enum emul_result emul_op_pusha(struct emul_ctxt *c)
 	sp = old_sp & emul_mask(width);
 	if (sp < 8 * size)	/* around the end of the stack segment */
 		return EMUL_UNHANDLEABLE;
-	res = emul_linear(c, EMUL_SS, sp - 8 * size, 8 * size, EMUL_ACC_WRITE, &linear);
-	if (res == EMUL_CONTINUE && !c->log_len)
-		res = emul_probe(c, linear, 8 * size, EMUL_ACC_WRITE | EMUL_ACC_STACK);
+	res = probe_stack(c, sp - 8 * size, 8 * size);
 	for (i = 0; i < 8 && res == EMUL_CONTINUE; i++)
 		res = emul_push(c, i == EMUL_RSP ? old_sp : c->gpr[i], size);
 	return res;
@@ -157,17 +167,20 @@ enum emul_result emul_op_popf(struct emul_ctxt *c)
 enum emul_result emul_op_enter(struct emul_ctxt *c)
 {
 	enum emul_result res;
-	unsigned int width = emul_stack_bytes(c, &res);
+	unsigned int width = emul_stack_bytes(c, &res), size = c->insn.op_bytes;
 	u64 frame;
 
 	if (c->insn.imm2 & 31)		/* nested frames: compilers do not make them */
 		return EMUL_UNHANDLEABLE;
+	/* The new end of the stack must be writable: SDM vol. 2, "ENTER". */
 	if (res == EMUL_CONTINUE)
-		res = emul_push(c, c->gpr[EMUL_RBP], c->insn.op_bytes);
+		res = probe_stack(c, c->gpr[EMUL_RSP] - size - c->insn.imm, size);
+	if (res == EMUL_CONTINUE)
+		res = emul_push(c, c->gpr[EMUL_RBP], size);
 	if (res != EMUL_CONTINUE)
 		return res;
 	frame = c->gpr[EMUL_RSP];
-	emul_reg_write(c, EMUL_RBP, c->insn.op_bytes, frame);
+	emul_reg_write(c, EMUL_RBP, size, frame);
 	emul_reg_write(c, EMUL_RSP, width, frame - c->insn.imm);
 	return EMUL_CONTINUE;
 }
@@ -187,21 +200,28 @@ enum emul_result emul_op_leave(struct emul_ctxt *c)
 	return res;
 }
 
-/* The target is checked first: nothing may be pushed for a call that faults. */
+/* Nothing may be pushed for a call that faults, but the stack's fault goes first. */
+static enum emul_result call(struct emul_ctxt *c, u64 target)
+{
+	unsigned int size = c->insn.op_bytes;
+	u64 ret = c->next_rip;
+	enum emul_result res = probe_stack(c, c->gpr[EMUL_RSP] - size, size);
+
+	if (res == EMUL_CONTINUE)
+		res = jump(c, target);
+	if (res == EMUL_CONTINUE)
+		res = emul_push(c, ret, size);
+	return res;
+}
+
 enum emul_result emul_op_call(struct emul_ctxt *c)
 {
-	u64 ret = c->next_rip;
-	enum emul_result res = jump_relative(c);
-
-	return res == EMUL_CONTINUE ? emul_push(c, ret, c->insn.op_bytes) : res;
+	return call(c, c->next_rip + c->insn.imm);
 }
 
 enum emul_result emul_op_call_rm(struct emul_ctxt *c)
 {
-	u64 ret = c->next_rip;
-	enum emul_result res = jump(c, c->src.val);
-
-	return res == EMUL_CONTINUE ? emul_push(c, ret, c->insn.op_bytes) : res;
+	return call(c, c->src.val);
 }
 
 enum emul_result emul_op_jmp(struct emul_ctxt *c)
@@ -242,6 +262,9 @@ enum emul_result emul_op_loop(struct emul_ctxt *c)
 	unsigned int width = c->insn.addr_bytes;
 	u64 count = (c->gpr[EMUL_RCX] - 1) & emul_mask(width);
 
+	/* On AMD CPUs a REP prefix turns LOOPNE into LOOPE and back; no manual says so. */
+	if (c->insn.rep && c->insn.opcode != 0xe2)
+		return EMUL_UNHANDLEABLE;
 	emul_reg_write(c, EMUL_RCX, width, count);
 	if (!count)
 		return EMUL_CONTINUE;
@@ -376,10 +399,17 @@ static enum emul_result load_sreg(struct emul_ctxt *c, unsigned int reg, u16 sel
 enum emul_result emul_op_mov_to_sreg(struct emul_ctxt *c)
 {
 	unsigned int reg = c->insn.reg & 7;
+	enum emul_result res;
+	u64 linear, val = 0;
 
 	if (reg == EMUL_CS || reg > EMUL_GS)
 		return emul_raise(c, XV_UD, 0);
-	return load_sreg(c, reg, c->src.val);
+	if (c->insn.mod == 3)
+		return load_sreg(c, reg, emul_reg_read(c, c->insn.rm, 2));
+	res = emul_linear(c, c->insn.seg, c->mem_off, 2, EMUL_ACC_READ, &linear);
+	if (res == EMUL_CONTINUE)
+		res = emul_mem_read(c, linear, &val, 2, EMUL_ACC_READ);
+	return res == EMUL_CONTINUE ? load_sreg(c, reg, val) : res;
 }
 
 /* param: segment register */

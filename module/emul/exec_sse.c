@@ -27,8 +27,10 @@ static enum emul_result sse_address(struct emul_ctxt *c, unsigned int size, unsi
 				    u64 *linear)
 {
 	enum emul_result res = emul_linear(c, c->insn.seg, c->mem_off, size, access, linear);
+	u64 low = res == EMUL_CONTINUE ? *linear : c->mem_off;
 
-	if (res == EMUL_CONTINUE && (c->insn.flags & F_ALIGN) && (*linear & 15))
+	/* Misalignment goes before what segmentation has to say. */
+	if (res <= EMUL_EXCEPTION && (c->insn.flags & F_ALIGN) && (low & 15))
 		return emul_raise(c, XV_GP, 0);
 	return res;
 }

@@ -96,6 +96,8 @@ static enum emul_result movs_step(struct emul_ctxt *c, bool *stop)
 		res = target(c, size, EMUL_ACC_WRITE, &to);
 	if (res == EMUL_CONTINUE)
 		res = probe_ahead(c, to, size, EMUL_ACC_WRITE);
+	if (res == EMUL_EXCEPTION && emul_probe(c, from, size, EMUL_ACC_READ) == EMUL_CONTINUE)
+		res = emul_probe(c, to, size, EMUL_ACC_WRITE);	/* the source's fault goes first */
 	if (res == EMUL_CONTINUE)
 		res = emul_mem_read(c, from, &val, size, EMUL_ACC_READ);
 	if (res == EMUL_CONTINUE)
@@ -326,10 +328,8 @@ static enum emul_result ins_fill(struct emul_ctxt *c, unsigned int size, u64 to)
 {
 	u16 port = c->gpr[EMUL_RDX];
 	unsigned int n = batch(c, EMUL_ES, EMUL_RDI, size, EMUL_ACC_WRITE, to);
-	enum emul_result res = check_port(c, port, size);
+	enum emul_result res = emul_probe(c, to, n * size, EMUL_ACC_WRITE);
 
-	if (res == EMUL_CONTINUE)
-		res = emul_probe(c, to, n * size, EMUL_ACC_WRITE);
 	if (res == EMUL_CONTINUE)
 		res = emul_port_string(c, false, port, size, n);
 	if (res == EMUL_CONTINUE || res == EMUL_IO_NEEDED) {
@@ -359,7 +359,9 @@ static enum emul_result ins_step(struct emul_ctxt *c, bool *stop)
 
 enum emul_result emul_op_ins(struct emul_ctxt *c)
 {
-	return repeat(c, ins_step);
+	enum emul_result res = check_port(c, c->gpr[EMUL_RDX], port_size(c));
+
+	return res == EMUL_CONTINUE ? repeat(c, ins_step) : res;
 }
 
 /* Fill pio_data from memory; an item is read once, and kept over a replay. */
@@ -392,9 +394,7 @@ static enum emul_result outs_step(struct emul_ctxt *c, bool *stop)
 	u64 from;
 
 	if (!c->pio_done) {
-		res = check_port(c, port, size);
-		if (res == EMUL_CONTINUE)
-			res = source(c, size, &from);
+		res = source(c, size, &from);
 		if (res == EMUL_CONTINUE)
 			res = outs_fill(c, size, from);
 		if (res == EMUL_CONTINUE) {
@@ -415,5 +415,7 @@ static enum emul_result outs_step(struct emul_ctxt *c, bool *stop)
 
 enum emul_result emul_op_outs(struct emul_ctxt *c)
 {
-	return repeat(c, outs_step);
+	enum emul_result res = check_port(c, c->gpr[EMUL_RDX], port_size(c));
+
+	return res == EMUL_CONTINUE ? repeat(c, outs_step) : res;
 }

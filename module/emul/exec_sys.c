@@ -15,7 +15,7 @@ static enum emul_result cr_number(struct emul_ctxt *c, unsigned int *cr)
 		return EMUL_UNHANDLEABLE;
 	if (*cr == 1 || (*cr > 4 && *cr != 8))
 		return emul_raise(c, XV_UD, 0);
-	return EMUL_CONTINUE;
+	return c->cpl ? emul_raise(c, XV_GP, 0) : EMUL_CONTINUE;
 }
 
 enum emul_result emul_op_mov_from_cr(struct emul_ctxt *c)
@@ -43,14 +43,20 @@ enum emul_result emul_op_mov_to_cr(struct emul_ctxt *c)
 	return res;
 }
 
-enum emul_result emul_op_mov_from_dr(struct emul_ctxt *c)
+static enum emul_result check_dr(struct emul_ctxt *c)
 {
-	enum emul_result res;
-	u64 val;
-
 	if (c->insn.reg > 7)
 		return emul_raise(c, XV_UD, 0);
-	res = c->ops->get(c, EMUL_FILE_DR, c->insn.reg, &val);
+	return c->cpl ? emul_raise(c, XV_GP, 0) : EMUL_CONTINUE;
+}
+
+enum emul_result emul_op_mov_from_dr(struct emul_ctxt *c)
+{
+	enum emul_result res = check_dr(c);
+	u64 val;
+
+	if (res == EMUL_CONTINUE)
+		res = c->ops->get(c, EMUL_FILE_DR, c->insn.reg, &val);
 	if (res == EMUL_CONTINUE)
 		emul_reg_write(c, c->insn.rm, cr_size(c), val);
 	return res;
@@ -58,8 +64,10 @@ enum emul_result emul_op_mov_from_dr(struct emul_ctxt *c)
 
 enum emul_result emul_op_mov_to_dr(struct emul_ctxt *c)
 {
-	if (c->insn.reg > 7)
-		return emul_raise(c, XV_UD, 0);
+	enum emul_result res = check_dr(c);
+
+	if (res != EMUL_CONTINUE)
+		return res;
 	return c->ops->set(c, EMUL_FILE_DR, c->insn.reg,
 			   emul_reg_read(c, c->insn.rm, cr_size(c)));
 }

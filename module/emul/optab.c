@@ -36,10 +36,10 @@
 	IP(ACC_IMM | F_BYTE | (nowb), alu2, op), IP(ACC_IMM | (nowb), alu2, op)
 
 #define ALU_GROUP(fl)							\
-	IP((fl) | F_LOCK, alu2, ALU_ADD), IP((fl) | F_LOCK, alu2, ALU_OR),	\
-	IP((fl) | F_LOCK, alu2, ALU_ADC), IP((fl) | F_LOCK, alu2, ALU_SBB),	\
-	IP((fl) | F_LOCK, alu2, ALU_AND), IP((fl) | F_LOCK, alu2, ALU_SUB),	\
-	IP((fl) | F_LOCK, alu2, ALU_XOR), IP((fl) | F_NOWB, alu2, ALU_CMP)
+	IP((fl) | F_LOCKABLE, alu2, ALU_ADD), IP((fl) | F_LOCKABLE, alu2, ALU_OR),	\
+	IP((fl) | F_LOCKABLE, alu2, ALU_ADC), IP((fl) | F_LOCKABLE, alu2, ALU_SBB),	\
+	IP((fl) | F_LOCKABLE, alu2, ALU_AND), IP((fl) | F_LOCKABLE, alu2, ALU_SUB),	\
+	IP((fl) | F_LOCKABLE, alu2, ALU_XOR), IP((fl) | F_NOWB, alu2, ALU_CMP)
 
 static const struct emul_opcode group1[8] = { ALU_GROUP(0) };
 
@@ -55,18 +55,18 @@ static const struct emul_opcode group2[8] = {
 #define GROUP3(imm)							\
 	I(F_D_RM | F_S_IMM | (imm) | F_NOWB, test),			\
 	I(F_D_RM | F_S_IMM | (imm) | F_NOWB, test),			\
-	I(F_D_RM | F_LOCK, not), I(F_D_RM | F_LOCK, neg),		\
+	I(F_D_RM | F_LOCKABLE, not), I(F_D_RM | F_LOCKABLE, neg),		\
 	IP(F_S_RM, mul, 0), IP(F_S_RM, mul, 1), IP(F_S_RM, div, 0), IP(F_S_RM, div, 1)
 
 static const struct emul_opcode group3[8] = { GROUP3(F_I_Z) };
 
 static const struct emul_opcode group4[8] = {
-	IP(F_D_RM | F_LOCK, incdec, 0), IP(F_D_RM | F_LOCK, incdec, 1),
+	IP(F_D_RM | F_LOCKABLE, incdec, 0), IP(F_D_RM | F_LOCKABLE, incdec, 1),
 };
 
 static const struct emul_opcode group5[8] = {
-	[0] = IP(F_D_RM | F_LOCK, incdec, 0),
-	[1] = IP(F_D_RM | F_LOCK, incdec, 1),
+	[0] = IP(F_D_RM | F_LOCKABLE, incdec, 0),
+	[1] = IP(F_D_RM | F_LOCKABLE, incdec, 1),
 	[2] = I(F_S_RM | F_D64 | F_NEAR, call_rm),
 	[4] = I(F_S_RM | F_D64 | F_NEAR, jmp_rm),
 	[6] = I(F_D_RM | F_NOACCESS | F_D64, push_rm),
@@ -85,17 +85,17 @@ static const struct emul_opcode pfx_90[4] = {
 };
 
 const struct emul_opcode emul_map_1byte[256] = {
-	[0x00] = ALU_ROW(ALU_ADD, F_LOCK, 0),
+	[0x00] = ALU_ROW(ALU_ADD, F_LOCKABLE, 0),
 	[0x06] = IP(F_NO64, push_sreg, EMUL_ES), IP(F_NO64, pop_sreg, EMUL_ES),
-	[0x08] = ALU_ROW(ALU_OR, F_LOCK, 0),
+	[0x08] = ALU_ROW(ALU_OR, F_LOCKABLE, 0),
 	[0x0e] = IP(F_NO64, push_sreg, EMUL_CS),
-	[0x10] = ALU_ROW(ALU_ADC, F_LOCK, 0),
+	[0x10] = ALU_ROW(ALU_ADC, F_LOCKABLE, 0),
 	[0x16] = IP(F_NO64, push_sreg, EMUL_SS), IP(F_NO64, pop_sreg, EMUL_SS),
-	[0x18] = ALU_ROW(ALU_SBB, F_LOCK, 0),
+	[0x18] = ALU_ROW(ALU_SBB, F_LOCKABLE, 0),
 	[0x1e] = IP(F_NO64, push_sreg, EMUL_DS), IP(F_NO64, pop_sreg, EMUL_DS),
-	[0x20] = ALU_ROW(ALU_AND, F_LOCK, 0),
-	[0x28] = ALU_ROW(ALU_SUB, F_LOCK, 0),
-	[0x30] = ALU_ROW(ALU_XOR, F_LOCK, 0),
+	[0x20] = ALU_ROW(ALU_AND, F_LOCKABLE, 0),
+	[0x28] = ALU_ROW(ALU_SUB, F_LOCKABLE, 0),
+	[0x30] = ALU_ROW(ALU_XOR, F_LOCKABLE, 0),
 	[0x38] = ALU_ROW(ALU_CMP, 0, F_NOWB),
 	[0x40] = ROW8(IP(F_D_OPREG | F_NO64, incdec, 0)),
 	[0x48] = ROW8(IP(F_D_OPREG | F_NO64, incdec, 1)),
@@ -115,12 +115,12 @@ const struct emul_opcode emul_map_1byte[256] = {
 	[0x82] = SUB(RM_IMM8 | F_GROUP | F_BYTE | F_NO64, group1),
 	[0x83] = SUB(RM_IMM8 | F_GROUP, group1),
 	[0x84] = I2(RM_REG | F_NOWB, test),
-	[0x86] = I2(RM_REG | F_LOCK | F_XLOCK, xchg),
+	[0x86] = I2(RM_REG | F_LOCKABLE | F_XLOCK, xchg),
 	[0x88] = I2(RM_REG | F_MOV, mov),
 	[0x8a] = I2(REG_RM | F_MOV, mov),
 	[0x8c] = I(MEM_ADDR, mov_from_sreg),
 	[0x8d] = I(MEM_ADDR | F_MEMONLY, lea),
-	[0x8e] = I(F_MODRM | F_S_RM | F_SRC16, mov_to_sreg),
+	[0x8e] = I(MEM_ADDR, mov_to_sreg),
 	[0x8f] = SUB(F_MODRM | F_GROUP, group1a),
 	[0x90] = SUB(F_PFX, pfx_90),
 	[0x91] = I(F_D_ACC | F_S_OPREG, xchg), I(F_D_ACC | F_S_OPREG, xchg),
@@ -220,11 +220,11 @@ static const struct emul_opcode group7[8] = {
 };
 
 static const struct emul_opcode group8[8] = {
-	[4] = IP(F_NOWB, bt, 0), IP(F_LOCK, bt, 1), IP(F_LOCK, bt, 2), IP(F_LOCK, bt, 3),
+	[4] = IP(F_NOWB, bt, 0), IP(F_LOCKABLE, bt, 1), IP(F_LOCKABLE, bt, 2), IP(F_LOCKABLE, bt, 3),
 };
 
 static const struct emul_opcode group9_1[9] = {
-	[8] = I(MEM_ADDR | F_LOCK, cmpxchg8b),
+	[8] = I(MEM_ADDR | F_LOCKABLE, cmpxchg8b),
 };
 
 static const struct emul_opcode group9[8] = {
@@ -284,7 +284,7 @@ static const struct emul_opcode pfx_c3[4] = {
 	[0] = I(F_D_RM | F_S_REG | F_MOV | F_MEMONLY, mov),	/* MOVNTI */
 };
 
-#define CR_MOVE		(F_MODRM | F_REGS | F_PRIV)
+#define CR_MOVE		(F_MODRM | F_REGS)
 
 const struct emul_opcode emul_map_0f[256] = {
 	[0x00] = SUB(F_MODRM | F_GROUP, group6),
@@ -297,9 +297,9 @@ const struct emul_opcode emul_map_0f[256] = {
 	[0x11] = SUB(XMM_RM | F_PFX, pfx_11),
 	[0x18] = I(MEM_ADDR, nop), I(MEM_ADDR, nop),
 	[0x1d] = I(MEM_ADDR, nop), I(MEM_ADDR, nop), I(MEM_ADDR, nop),
-	[0x20] = IC(CR_MOVE | F_LOCK, mov_from_cr, MOV_FROM_CR),
+	[0x20] = IC(CR_MOVE | F_LOCKABLE, mov_from_cr, MOV_FROM_CR),
 	[0x21] = IC(CR_MOVE, mov_from_dr, MOV_FROM_DR),
-	[0x22] = IC(CR_MOVE | F_LOCK, mov_to_cr, MOV_TO_CR),
+	[0x22] = IC(CR_MOVE | F_LOCKABLE, mov_to_cr, MOV_TO_CR),
 	[0x23] = IC(CR_MOVE, mov_to_dr, MOV_TO_DR),
 	[0x28] = SUB(XMM_RM | F_PFX, pfx_28),
 	[0x29] = SUB(XMM_RM | F_PFX, pfx_29),
@@ -322,19 +322,19 @@ const struct emul_opcode emul_map_0f[256] = {
 	[0xa4] = IP(RM_REG | F_I_8U, shld, 0), IP(RM_REG, shld, 0),
 	[0xa8] = IP(F_D64, push_sreg, EMUL_GS), IP(F_D64, pop_sreg, EMUL_GS),
 	[0xaa] = LEN(0, RSM),
-	[0xab] = IP(RM_REG | F_LOCK | F_BITSTR, bt, 1),
+	[0xab] = IP(RM_REG | F_LOCKABLE | F_BITSTR, bt, 1),
 	[0xac] = IP(RM_REG | F_I_8U, shld, 1), IP(RM_REG, shld, 1),
 	[0xae] = SUB(F_MODRM | F_PFX, group15),
 	[0xaf] = I(REG_RM, imul2),
-	[0xb0] = I2(RM_REG | F_LOCK, cmpxchg),
-	[0xb3] = IP(RM_REG | F_LOCK | F_BITSTR, bt, 2),
+	[0xb0] = I2(RM_REG | F_LOCKABLE, cmpxchg),
+	[0xb3] = IP(RM_REG | F_LOCKABLE | F_BITSTR, bt, 2),
 	[0xb6] = I(REG_RM | F_MOV | F_SRC8, mov), I(REG_RM | F_MOV | F_SRC16, mov),
 	[0xba] = SUB(F_MODRM | F_GROUP | F_D_RM | F_S_IMM | F_I_8U, group8),
-	[0xbb] = IP(RM_REG | F_LOCK | F_BITSTR, bt, 3),
+	[0xbb] = IP(RM_REG | F_LOCKABLE | F_BITSTR, bt, 3),
 	[0xbc] = SUB(F_MODRM | F_PFX, pfx_bc),
 	[0xbd] = SUB(F_MODRM | F_PFX, pfx_bd),
 	[0xbe] = I(REG_RM | F_MOV | F_SRC8, movsx), I(REG_RM | F_MOV | F_SRC16, movsx),
-	[0xc0] = I2(RM_REG | F_LOCK, xadd),
+	[0xc0] = I2(RM_REG | F_LOCKABLE, xadd),
 	[0xc3] = SUB(F_MODRM | F_PFX, pfx_c3),
 	[0xc7] = SUB(F_MODRM | F_GROUP, group9),
 	[0xc8] = ROW8(I(F_D_OPREG, bswap)),

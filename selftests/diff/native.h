@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* One instruction on the CPU at hand, with every register given and taken. */
+#ifndef DIFF_NATIVE_H
+#define DIFF_NATIVE_H
+
+#include <stdint.h>
+
+/* Offsets are known to native_stub.S. General registers in the order of instructions. */
+struct native_state {
+	uint64_t gpr[16];
+	uint64_t rip;
+	uint64_t rflags;
+	uint8_t xmm[16][16];
+};
+
+/* How it ended: the breakpoint behind the instruction, or another exception. */
+struct native_end {
+	int vector;
+	uint64_t error;
+	uint64_t cr2;
+};
+
+/* Catch the signals that exceptions become, on a stack of their own. */
+void native_setup(void);
+
+/* Run from @in; @out and @end get what the first exception found. */
+void native_run(const struct native_state *in, struct native_state *out, struct native_end *end);
+
+#endif /* DIFF_NATIVE_H */
