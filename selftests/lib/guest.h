@@ -84,17 +84,19 @@ u64 *guest_pte(u64 va);
 
 /*
  * G_TRY: runs an instruction (a string, operands after it) and gives the
- * vector that it raised, or -1.  The error code and CR2 go to g_err and g_cr2.
+ * vector that it raised, or -1.  The operands count from %1.  The error code and CR2 go to g_err and g_cr2.
  */
 extern volatile u64 g_err, g_cr2;
 struct guest_fixup {
 	u64 from, to;
 };
+/* For asm of one's own: a fault at label 1 goes on at label 2, vector in r9. */
+#define GUEST_FIXUP ".pushsection guest_fixups, \"a\"\n.quad 1b, 2b\n.popsection\n"
 #define G_TRY(insn, ...) ({							\
 	register u64 __vec asm("r9") = -1;					\
 										\
 	asm volatile("1: " insn "\n2:\n"					\
-		     ".pushsection guest_fixups, \"a\"\n.quad 1b, 2b\n.popsection\n" \
+		     GUEST_FIXUP \
 		     : "+r"(__vec) : __VA_ARGS__ : "memory", "cc", "rax", "rcx", "rdx"); \
 	(int)__vec;								\
 })
@@ -104,7 +106,7 @@ static inline int try_wrmsr(u32 msr, u64 v)
 	register u64 vec asm("r9") = -1;
 
 	asm volatile("1: wrmsr\n2:\n"
-		     ".pushsection guest_fixups, \"a\"\n.quad 1b, 2b\n.popsection\n"
+		     GUEST_FIXUP
 		     : "+r"(vec) : "c"(msr), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
 	return (int)vec;
 }
@@ -115,7 +117,7 @@ static inline int try_rdmsr(u32 msr, u64 *v)
 	u32 lo = 0, hi = 0;
 
 	asm volatile("1: rdmsr\n2:\n"
-		     ".pushsection guest_fixups, \"a\"\n.quad 1b, 2b\n.popsection\n"
+		     GUEST_FIXUP
 		     : "+r"(vec), "+a"(lo), "+d"(hi) : "c"(msr) : "memory");
 	*v = lo | (u64)hi << 32;
 	return (int)vec;
