@@ -132,7 +132,7 @@ static void parse_disk(struct options *opt, char *text)
 	static const char readonly[] = ",readonly";
 	size_t len = strlen(text);
 	size_t tail = sizeof(readonly) - 1;
-	bool is_readonly = len > tail && !strcmp(text + len - tail, readonly);
+	bool is_readonly = len >= tail && !strcmp(text + len - tail, readonly);
 
 	if (opt->nr_disks == VM_MAX_DISKS)
 		fail("--disk: at most %d disks", VM_MAX_DISKS);
