@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The switch to the guest and back (APM vol. 2, 'VMRUN Instruction', '#VMEXIT',
+ * 'VMSAVE and VMLOAD Instructions', 'Global Interrupt Flag, STGI and CLGI
+ * Instructions').
+ *
+ * CLGI comes first: from there on no interrupt, NMI, SMI or INIT can come between
+ * the host's and the guest's state, in particular while GS's base is the guest's.
+ * It is also the one instruction that may find SVM off (a CPU that was made ready
+ * for reboot or kexec by an interrupt or an NMI): #UD then, and its fixup.
+ *
+ * RFLAGS.IF of the host decides whether physical interrupts end the guest's run,
+ * as the VMCB has V_INTR_MASKING.  It is set right after CLGI, with other
+ * instructions between it and VMRUN: CPUs let STI's shadow leak into the guest's.
+ *
+ * Until the return there is no RET and no indirect branch between the exit and
+ * the host's return predictions and SPEC_CTRL being back in place.
+ */
+#include <linux/linkage.h>
+#include <asm/alternative.h>
+#include <asm/asm.h>
+#include <asm/cpufeatures.h>
+#include <asm/msr-index.h>
+#include <asm/nospec-branch.h>
+#include "switch.h"
+
+/* Kernels that know buffers to be cleared for guests alone have their own name for it. */
+#ifndef VM_CLEAR_CPU_BUFFERS
+#define VM_CLEAR_CPU_BUFFERS	CLEAR_CPU_BUFFERS
+#endif
+
+/* Byte offsets into vcpu->gpr (enum keel_gpr). */
+#define GPR_RCX	(1 * 8)
+#define GPR_RDX	(2 * 8)
+#define GPR_RBX	(3 * 8)
+#define GPR_RBP	(5 * 8)
+#define GPR_RSI	(6 * 8)
+#define GPR_RDI	(7 * 8)
+#define GPR_R8	(8 * 8)
+#define GPR_R9	(9 * 8)
+#define GPR_R10	(10 * 8)
+#define GPR_R11	(11 * 8)
+#define GPR_R12	(12 * 8)
+#define GPR_R13	(13 * 8)
+#define GPR_R14	(14 * 8)
+#define GPR_R15	(15 * 8)
+
+/* Operands where the stack pointer is after the prologue. */
+#define ON_STACK_GPR	0(%rsp)
+#define ON_STACK_SWITCH	8(%rsp)
+
+.macro load_guest_gprs
+	mov	GPR_RCX(%rdi), %rcx
+	mov	GPR_RDX(%rdi), %rdx
+	mov	GPR_RBX(%rdi), %rbx
+	mov	GPR_RBP(%rdi), %rbp
+	mov	GPR_RSI(%rdi), %rsi
+	mov	GPR_R8(%rdi), %r8
+	mov	GPR_R9(%rdi), %r9
+	mov	GPR_R10(%rdi), %r10
+	mov	GPR_R11(%rdi), %r11
+	mov	GPR_R12(%rdi), %r12
+	mov	GPR_R13(%rdi), %r13
+	mov	GPR_R14(%rdi), %r14
+	mov	GPR_R15(%rdi), %r15
+	mov	GPR_RDI(%rdi), %rdi
+.endm
+
+/* RAX is the host's (VMRUN's operand), RSP too; the others are the guest's. */
+.macro save_guest_gprs
+	push	%rdi
+	mov	8(%rsp), %rdi
+	mov	%rcx, GPR_RCX(%rdi)
+	mov	%rdx, GPR_RDX(%rdi)
+	mov	%rbx, GPR_RBX(%rdi)
+	mov	%rbp, GPR_RBP(%rdi)
+	mov	%rsi, GPR_RSI(%rdi)
+	mov	%r8, GPR_R8(%rdi)
+	mov	%r9, GPR_R9(%rdi)
+	mov	%r10, GPR_R10(%rdi)
+	mov	%r11, GPR_R11(%rdi)
+	mov	%r12, GPR_R12(%rdi)
+	mov	%r13, GPR_R13(%rdi)
+	mov	%r14, GPR_R14(%rdi)
+	mov	%r15, GPR_R15(%rdi)
+	pop	GPR_RDI(%rdi)
+.endm
+
+/* The guest's values must not be there for speculation in the host to use. */
+.macro clear_gprs
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	xor	%ebx, %ebx
+	xor	%ebp, %ebp
+	xor	%esi, %esi
+	xor	%edi, %edi
+	xor	%r8d, %r8d
+	xor	%r9d, %r9d
+	xor	%r10d, %r10d
+	xor	%r11d, %r11d
+	xor	%r12d, %r12d
+	xor	%r13d, %r13d
+	xor	%r14d, %r14d
+	xor	%r15d, %r15d
+.endm
+
+/*
+ * A division by zero leaves the last quotient to be guessed from (Zen 1): a
+ * harmless division overwrites the host's.  Clobbers RAX, RCX, RDX.
+ */
+.macro clear_divider
+	xor	%eax, %eax
+	xor	%edx, %edx
+	mov	$1, %ecx
+	ALTERNATIVE "", "div %ecx", X86_BUG_DIV0
+.endm
+
+/* RSI: struct svm_switch.  Clobbers RAX, RCX, RDX. */
+.macro guest_spec_ctrl
+	testl	$SWITCH_SPEC_SWAP, SWITCH_FLAGS(%rsi)
+	jz	.Lguest_spec_done
+	mov	SWITCH_GUEST_SPEC(%rsi), %eax
+	xor	%edx, %edx
+	mov	$MSR_IA32_SPEC_CTRL, %ecx
+	wrmsr
+.Lguest_spec_done:
+.endm
+
+.macro host_spec_ctrl
+	testl	$SWITCH_SPEC_SWAP, SWITCH_FLAGS(%rsi)
+	jz	.Lhost_spec_done
+	mov	$MSR_IA32_SPEC_CTRL, %ecx
+	testl	$SWITCH_SPEC_READ, SWITCH_FLAGS(%rsi)
+	jz	.Lhost_spec_write
+	rdmsr
+	mov	%eax, SWITCH_GUEST_SPEC(%rsi)
+.Lhost_spec_write:
+	mov	SWITCH_HOST_SPEC(%rsi), %eax
+	xor	%edx, %edx
+	wrmsr
+.Lhost_spec_done:
+.endm
+
+/* Where the host takes an IBPB for the way out of guests (SRSO, retbleed). */
+.macro exit_ibpb
+	ALTERNATIVE_2 "jmp .Libpb_done", "", X86_FEATURE_ENTRY_IBPB, "", X86_FEATURE_IBPB_ON_VMEXIT
+	mov	$MSR_IA32_PRED_CMD, %ecx
+	mov	$PRED_CMD_IBPB, %eax
+	xor	%edx, %edx
+	wrmsr
+	/* Some CPUs' IBPB leaves return predictions alone. */
+	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_BUG_IBPB_NO_RET
+.Libpb_done:
+.endm
+
+	.section .noinstr.text, "ax"
+
+/**
+ * svm_switch - enter the guest, come back after its exit
+ * @gpr:	RDI: vcpu->gpr; RAX and RSP are in the VMCB
+ * @sw:		RSI: struct svm_switch
+ *
+ * Interrupts off before and after; a physical NMI that ended the guest's run is
+ * taken at STGI.  Returns 0; 1 if SVM was off and nothing was done.
+ */
+SYM_FUNC_START(svm_switch)
+	push	%rbp
+	push	%r15
+	push	%r14
+	push	%r13
+	push	%r12
+	push	%rbx
+	push	%rsi
+	push	%rdi
+
+1:	clgi
+	sti
+	/*
+	 * The host's FS, GS, LDTR, TR, KERNEL_GS_BASE and system-call MSRs, each time
+	 * anew: another thread may have changed the process's LDT by an IPI since the
+	 * last entry.
+	 */
+	mov	SWITCH_HOST_PA(%rsi), %rax
+	vmsave	%rax
+
+	clear_divider
+	guest_spec_ctrl
+
+	mov	SWITCH_VMCB_PA(%rsi), %rax
+	vmload	%rax
+	load_guest_gprs
+	VM_CLEAR_CPU_BUFFERS
+	vmrun	%rax
+
+	save_guest_gprs
+	vmsave	%rax
+	mov	ON_STACK_SWITCH, %rsi
+	mov	SWITCH_HOST_PA(%rsi), %rax
+	vmload	%rax
+
+	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
+	host_spec_ctrl
+	/* Before anything that returns: interrupt handlers do not do it on the way out. */
+	ANNOTATE_UNRET_END
+	CALL_UNTRAIN_RET
+	exit_ibpb
+	clear_gprs
+
+	cli
+	stgi
+	xor	%eax, %eax
+2:	add	$16, %rsp
+	pop	%rbx
+	pop	%r12
+	pop	%r13
+	pop	%r14
+	pop	%r15
+	pop	%rbp
+	RET
+
+3:	mov	$1, %eax
+	jmp	2b
+
+	_ASM_EXTABLE(1b, 3b)
+SYM_FUNC_END(svm_switch)

@@ -1,0 +1,750 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A vCPU on SVM: its VMCB, its registers, entering the guest.  The vendor table is at
+ * the end.
+ */
+#include <linux/atomic.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <asm/debugreg.h>
+#include <asm/mce.h>
+#include <asm/nospec-branch.h>
+#include <asm/ptrace.h>
+#include <asm/trapnr.h>
+
+#include "../guest_ctx.h"
+#include "svm.h"
+
+#define PAUSE_COUNT	3000	/* PAUSEs in a row before an exit, */
+#define PAUSE_THRESHOLD	128	/* no further apart than so many cycles */
+
+static atomic64_t last_serial;
+
+/* ---- intercepts ------------------------------------------------------------------------- */
+
+/*
+ * CR0: changes of other bits than TS and MP exit.  CD and NW are kept out of the
+ * hardware's CR0 (an uncached guest would stall the machine's caches), so while the
+ * guest has them set, all accesses exit and it sees its own.
+ * CR4: a machine check with CR4.MCE 0 shuts the CPU down, so MCE is always 1 in
+ * hardware, and reads exit while the guest's is 0.
+ */
+static void set_cr_intercepts(struct svm_vcpu *svm)
+{
+	struct vmcb_control *c = &svm->vmcb->control;
+	const struct keel_vcpu *vcpu = &svm->vcpu;
+	u16 read = 0, write = BIT(4);
+
+	if (vcpu->cr0 & (X86_CR0_CD | X86_CR0_NW)) {
+		read |= BIT(0);
+		write |= BIT(0);
+	}
+	if (!(vcpu->cr4 & X86_CR4_MCE))
+		read |= BIT(4);
+	if (svm->windows & KEEL_WIN_TPR)
+		write |= BIT(8);
+	c->intercept_cr_read = read;
+	c->intercept_cr_write = write;
+	svm_changed(svm, CLEAN_INTERCEPTS);
+}
+
+/*
+ * #MC is the host's.  #DB and #AC: a guest can make the delivery of either cause
+ * the next one for ever, with no instruction boundary for an interrupt in between
+ * (CVE-2015-8104, CVE-2015-5307).  #UD where the guest believes to be on a CPU of
+ * another vendor, whose hypercall instruction this one does not know.
+ */
+static u32 exception_intercepts(const struct keel_vcpu *vcpu)
+{
+	u32 vectors = BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC);
+
+	if (!vcpu->cpuid.amd)
+		vectors |= BIT(X86_TRAP_UD);
+	return vectors;
+}
+
+/*
+ * FERR_FREEZE is not intercepted: a CPU that waits for the interrupt of an x87 error
+ * is woken by the host's interrupts.  Task switches are the CPU's own work under
+ * nested paging.  An INIT or SMI that ends the run stays pending and is the host's
+ * at STGI.
+ */
+static u32 misc1_intercepts(struct keel_vcpu *vcpu)
+{
+	u32 bits = ICPT_INTR | ICPT_NMI | ICPT_SMI | ICPT_INIT | ICPT_CR0_SEL_WRITE | ICPT_RDPMC |
+		   ICPT_CPUID | ICPT_INVD | ICPT_INVLPGA | ICPT_IOIO | ICPT_MSR | ICPT_SHUTDOWN;
+
+	if (!(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT))
+		bits |= ICPT_HLT;
+	if (svm_caps.pause_filter && !(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_PAUSE))
+		bits |= ICPT_PAUSE;
+	return bits;
+}
+
+static u32 misc2_intercepts(struct keel_vcpu *vcpu)
+{
+	u32 bits = ICPT_VMRUN | ICPT_VMMCALL | ICPT_VMLOAD | ICPT_VMSAVE | ICPT_STGI | ICPT_CLGI |
+		   ICPT_SKINIT | ICPT_WBINVD | ICPT_XSETBV | ICPT_RDPRU;
+
+	if (!(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_MWAIT))
+		bits |= ICPT_MONITOR | ICPT_MWAIT | ICPT_MWAIT_ARMED;
+	if (!keel_guest_has(vcpu, X86_FEATURE_RDTSCP))
+		bits |= ICPT_RDTSCP;
+	return bits;
+}
+
+/* Instructions that the guest does not have, on CPUs that do. */
+static u32 misc3_intercepts(struct keel_vcpu *vcpu)
+{
+	u32 bits = ICPT_INVLPGB | ICPT_INVLPGB_ILLEGAL | ICPT_MCOMMIT | ICPT_TLBSYNC;
+
+	if (boot_cpu_has(X86_FEATURE_INVPCID) && !keel_guest_has(vcpu, X86_FEATURE_INVPCID))
+		bits |= ICPT_INVPCID;
+	return bits;
+}
+
+/* Recompute all intercepts but those of windows that events want (event.c). */
+void svm_update_intercepts(struct svm_vcpu *svm)
+{
+	struct vmcb_control *c = &svm->vmcb->control;
+	struct keel_vcpu *vcpu = &svm->vcpu;
+
+	set_cr_intercepts(svm);
+	/* Debug registers are switched by software. */
+	c->intercept_dr_read = 0xffff;
+	c->intercept_dr_write = 0xffff;
+	c->intercept_exceptions = exception_intercepts(vcpu);
+	c->intercept_misc1 = (c->intercept_misc1 & (ICPT_VINTR | ICPT_IRET)) |
+			     misc1_intercepts(vcpu);
+	c->intercept_misc2 = misc2_intercepts(vcpu);
+	c->intercept_misc3 = misc3_intercepts(vcpu);
+	svm_changed(svm, CLEAN_INTERCEPTS);
+}
+
+static void svm_set_intercepts(struct keel_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	svm->use_tsc_aux = svm_caps.tsc_aux && (keel_guest_has(vcpu, X86_FEATURE_RDTSCP) ||
+						keel_guest_has(vcpu, X86_FEATURE_RDPID));
+	svm_msrpm_update(svm);
+	svm_update_intercepts(svm);
+}
+
+/* ---- registers: from the VMCB ----------------------------------------------------------- */
+
+/* A VMCB's attributes are bits 55:52 and 47:40 of a descriptor. */
+static void pull_seg(struct kvm_segment *seg, const struct vmcb_seg *hw)
+{
+	seg->base = hw->base;
+	seg->limit = hw->limit;
+	seg->selector = hw->selector;
+	seg->type = hw->attrib & 0xf;
+	seg->s = hw->attrib >> 4;
+	seg->dpl = hw->attrib >> 5;
+	seg->present = hw->attrib >> 7;
+	seg->avl = hw->attrib >> 8;
+	seg->l = hw->attrib >> 9;
+	seg->db = hw->attrib >> 10;
+	seg->g = hw->attrib >> 11;
+	seg->s &= 1;
+	seg->dpl &= 3;
+	seg->present &= 1;
+	seg->avl &= 1;
+	seg->l &= 1;
+	seg->db &= 1;
+	seg->g &= 1;
+	/* SVM has no such bit: a segment that is not present cannot be used. */
+	seg->unusable = !seg->present;
+	seg->padding = 0;
+}
+
+/* Other CPUs want what these leave open: the accessed bit set. */
+static void pull_data_seg(struct kvm_segment *seg, const struct vmcb_seg *hw)
+{
+	pull_seg(seg, hw);
+	if (!seg->unusable)
+		seg->type |= 1;
+}
+
+static void pull_segs(struct keel_vcpu *vcpu, const struct vmcb_save *save, u32 mask)
+{
+	if (mask & (KEEL_R_CS | KEEL_R_SS))
+		vcpu->guest_cpl = save->cpl;
+	if (mask & KEEL_R_CS) {
+		pull_seg(&vcpu->cs, &save->cs);
+		/* Some CPUs give the limit in bytes and G as 0. */
+		vcpu->cs.g = vcpu->cs.limit > 0xfffff;
+	}
+	if (mask & KEEL_R_SS) {
+		pull_seg(&vcpu->ss, &save->ss);
+		/* A null SS keeps bits of what was there before; the privilege is CPL. */
+		if (vcpu->ss.unusable)
+			vcpu->ss.db = 0;
+		vcpu->ss.dpl = save->cpl;
+	}
+	if (mask & KEEL_R_SEGS) {
+		pull_data_seg(&vcpu->ds, &save->ds);
+		pull_data_seg(&vcpu->es, &save->es);
+		pull_data_seg(&vcpu->fs, &save->fs);
+		pull_data_seg(&vcpu->gs, &save->gs);
+	}
+}
+
+static void pull_table(struct kvm_dtable *table, const struct vmcb_seg *hw)
+{
+	table->base = hw->base;
+	table->limit = hw->limit;
+}
+
+static void pull_tables(struct keel_vcpu *vcpu, const struct vmcb_save *save)
+{
+	pull_table(&vcpu->gdt, &save->gdtr);
+	pull_table(&vcpu->idt, &save->idtr);
+	pull_seg(&vcpu->ldt, &save->ldtr);
+	pull_seg(&vcpu->tr, &save->tr);
+	/* A loaded TSS is busy. */
+	vcpu->tr.type |= 2;
+}
+
+static void pull_crs(struct keel_vcpu *vcpu, const struct vmcb_save *save, u32 mask)
+{
+	const unsigned long hidden = X86_CR0_CD | X86_CR0_NW;
+
+	if (mask & KEEL_R_CR0)
+		vcpu->cr0 = (save->cr0 & ~hidden) | (vcpu->cr0 & hidden);
+	if (mask & KEEL_R_CR2)
+		vcpu->cr2 = save->cr2;
+	if (mask & KEEL_R_CR3)
+		vcpu->cr3 = save->cr3;
+	if (mask & KEEL_R_CR4)
+		vcpu->cr4 = (save->cr4 & ~X86_CR4_MCE) | (vcpu->cr4 & X86_CR4_MCE);
+	if (mask & KEEL_R_EFER)
+		vcpu->efer = save->efer & ~EFER_SVME;
+}
+
+static void svm_pull(struct keel_vcpu *vcpu, u32 mask)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	const struct vmcb *vmcb = svm->vmcb;
+	const struct vmcb_save *save = &vmcb->save;
+
+	if (mask & KEEL_R_RSP)
+		vcpu->gpr[KEEL_RSP] = save->rsp;
+	if (mask & KEEL_R_RIP)
+		vcpu->rip = save->rip;
+	if (mask & KEEL_R_RFLAGS)
+		vcpu->rflags = save->rflags;
+	if (mask & (KEEL_R_CR0 | KEEL_R_CR2 | KEEL_R_CR3 | KEEL_R_CR4 | KEEL_R_EFER))
+		pull_crs(vcpu, save, mask);
+	if (mask & (KEEL_R_CS | KEEL_R_SS | KEEL_R_SEGS))
+		pull_segs(vcpu, save, mask);
+	if (mask & KEEL_R_TABLES)
+		pull_tables(vcpu, save);
+	/* DR6 is software's: see push_dr(). */
+	if (mask & KEEL_R_DR)
+		vcpu->dr7 = save->dr7;
+	/* One bit for both kinds of shadow; NMI blocking is kept in vcpu->events. */
+	if (mask & KEEL_R_SHADOW)
+		vcpu->int_shadow = vmcb->control.int_state & INT_STATE_SHADOW ?
+				   KVM_X86_SHADOW_INT_STI | KVM_X86_SHADOW_INT_MOV_SS : 0;
+	if (mask & KEEL_R_SYSMSR)
+		svm_pull_sysmsr(svm);
+}
+
+/* ---- registers: to the VMCB ------------------------------------------------------------- */
+
+static void push_seg(struct vmcb_seg *hw, const struct kvm_segment *seg)
+{
+	hw->base = seg->base;
+	hw->limit = seg->limit;
+	hw->selector = seg->selector;
+	hw->attrib = (seg->type & 0xf) | (seg->s & 1) << 4 | (seg->dpl & 3) << 5 |
+		     (seg->present && !seg->unusable) << 7 | (seg->avl & 1) << 8 |
+		     (seg->l & 1) << 9 | (seg->db & 1) << 10 | (seg->g & 1) << 11;
+}
+
+static void push_segs(struct svm_vcpu *svm, u32 mask)
+{
+	struct keel_vcpu *vcpu = &svm->vcpu;
+	struct vmcb_save *save = &svm->vmcb->save;
+
+	if (mask & KEEL_R_CS)
+		push_seg(&save->cs, &vcpu->cs);
+	/*
+	 * CPL is SS's DPL, except after a SYSRET, and VMRUN takes it from its own field
+	 * (APM vol. 2, 'VMRUN Instruction', 'Saving and Loading CPL').
+	 */
+	if (mask & KEEL_R_SS) {
+		push_seg(&save->ss, &vcpu->ss);
+		save->cpl = vcpu->ss.dpl & 3;
+		vcpu->guest_cpl = save->cpl;
+	}
+	/* FS and GS go by VMLOAD and have no clean bit. */
+	if (mask & KEEL_R_SEGS) {
+		push_seg(&save->ds, &vcpu->ds);
+		push_seg(&save->es, &vcpu->es);
+		push_seg(&save->fs, &vcpu->fs);
+		push_seg(&save->gs, &vcpu->gs);
+	}
+	svm_changed(svm, CLEAN_SEG);
+}
+
+static void push_tables(struct svm_vcpu *svm)
+{
+	struct keel_vcpu *vcpu = &svm->vcpu;
+	struct vmcb_save *save = &svm->vmcb->save;
+
+	save->gdtr.base = vcpu->gdt.base;
+	save->gdtr.limit = vcpu->gdt.limit;
+	save->idtr.base = vcpu->idt.base;
+	save->idtr.limit = vcpu->idt.limit;
+	push_seg(&save->ldtr, &vcpu->ldt);
+	push_seg(&save->tr, &vcpu->tr);
+	svm_changed(svm, CLEAN_DT);
+}
+
+static void push_crs(struct svm_vcpu *svm, u32 mask)
+{
+	struct keel_vcpu *vcpu = &svm->vcpu;
+	struct vmcb_save *save = &svm->vmcb->save;
+
+	if (mask & KEEL_R_CR0)
+		save->cr0 = vcpu->cr0 & ~(X86_CR0_CD | X86_CR0_NW);
+	if (mask & KEEL_R_CR3)
+		save->cr3 = vcpu->cr3;
+	if (mask & KEEL_R_CR4)
+		save->cr4 = vcpu->cr4 | X86_CR4_MCE;
+	if (mask & KEEL_R_EFER)
+		save->efer = vcpu->efer | EFER_SVME;
+	svm_changed(svm, CLEAN_CRX);
+	if (mask & (KEEL_R_CR0 | KEEL_R_CR4))
+		set_cr_intercepts(svm);
+}
+
+/*
+ * All accesses of the guest to debug registers exit, so its DR6 is vcpu->dr6; the
+ * hardware's is neutral, so that a #DB exit leaves in it what caused it.
+ */
+static void push_dr(struct svm_vcpu *svm)
+{
+	svm->vmcb->save.dr6 = DR6_RESERVED;
+	svm->vmcb->save.dr7 = svm->vcpu.dr7;
+	svm_changed(svm, CLEAN_DRX);
+}
+
+static void push_tsc(struct svm_vcpu *svm)
+{
+	svm->vmcb->control.tsc_offset = svm->vcpu.tsc.offset;
+	svm_changed(svm, CLEAN_INTERCEPTS);
+	if (svm->vcpu.loaded)
+		svm_load_msrs(svm, this_cpu_ptr(&svm_cpus));
+}
+
+static void svm_push(struct keel_vcpu *vcpu, u32 mask)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb_save *save = &svm->vmcb->save;
+
+	if (mask & KEEL_R_RSP)
+		save->rsp = vcpu->gpr[KEEL_RSP];
+	if (mask & KEEL_R_RIP)
+		save->rip = vcpu->rip;
+	if (mask & KEEL_R_RFLAGS)
+		save->rflags = vcpu->rflags;
+	if (mask & KEEL_R_SHADOW)
+		svm->vmcb->control.int_state = vcpu->int_shadow ? INT_STATE_SHADOW : 0;
+	if (mask & KEEL_R_CR2) {
+		save->cr2 = vcpu->cr2;
+		svm_changed(svm, CLEAN_CR2);
+	}
+	if (mask & (KEEL_R_CR0 | KEEL_R_CR3 | KEEL_R_CR4 | KEEL_R_EFER))
+		push_crs(svm, mask);
+	if (mask & (KEEL_R_CS | KEEL_R_SS | KEEL_R_SEGS))
+		push_segs(svm, mask);
+	if (mask & KEEL_R_TABLES)
+		push_tables(svm);
+	if (mask & KEEL_R_DR)
+		push_dr(svm);
+	if (mask & KEEL_R_SYSMSR)
+		svm_push_sysmsr(svm);
+	if (mask & KEEL_R_TSC)
+		push_tsc(svm);
+}
+
+/*
+ * RF goes, as it does with each instruction that completes.  A guest that
+ * single-steps (TF) is owed a #DB: the common code sees to it.
+ */
+static int svm_skip_insn(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+{
+	unsigned long rip = keel_rip(vcpu);
+
+	if (exit->insn_len)
+		rip += exit->insn_len;
+	else if (exit->reason == KEEL_EXIT_IO && exit->u.io.next_rip)
+		rip = exit->u.io.next_rip;
+	else
+		return keel_emulate(vcpu, KEEL_EMUL_SKIP, exit) != KEEL_RESUME;
+
+	keel_set_rip(vcpu, keel_64bit(vcpu) ? rip : (u32)rip);
+	if (keel_rflags(vcpu) & X86_EFLAGS_RF) {
+		vcpu->rflags &= ~X86_EFLAGS_RF;
+		keel_dirty(vcpu, KEEL_R_RFLAGS);
+	}
+	keel_need(vcpu, KEEL_R_SHADOW);
+	if (vcpu->int_shadow) {
+		vcpu->int_shadow = 0;
+		keel_dirty(vcpu, KEEL_R_SHADOW);
+	}
+	return 0;
+}
+
+/* ---- the VMCB's life -------------------------------------------------------------------- */
+
+/* The control area of a vCPU that has not run since; the save area comes by push(). */
+static void init_control(struct svm_vcpu *svm)
+{
+	struct vmcb_control *c = &svm->vmcb->control;
+	u64 root = c->n_cr3, tsc_offset = c->tsc_offset;
+
+	memset(c, 0, sizeof(*c));
+	c->iopm_pa = svm_caps.iopm_pa;
+	c->msrpm_pa = __sme_pa(svm->msrpm);
+	c->int_ctl = INT_V_MASKING;
+	c->np_ctl = NP_ENABLE;
+	c->n_cr3 = root;
+	c->tsc_offset = tsc_offset;
+	if (svm_caps.pause_filter)
+		c->pause_count = PAUSE_COUNT;
+	if (svm_caps.pause_threshold)
+		c->pause_threshold = PAUSE_THRESHOLD;
+
+	svm->asid_gen = 0;
+	svm->windows = 0;
+	svm->iret_seen = false;
+	svm->step = false;
+	svm->stepped = false;
+	svm->soft = false;
+	svm_set_intercepts(&svm->vcpu);
+}
+
+/*
+ * svm_rebuild(): the VMCB after a shutdown
+ *
+ * Its contents are undefined then (APM vol. 2, 'Shutdown').  The control area is made
+ * anew.  The guest's registers are kept as they are for whoever wants to print them; if
+ * they are nonsense and the client enters again all the same, VMRUN refuses them.
+ */
+void svm_rebuild(struct svm_vcpu *svm)
+{
+	struct keel_vcpu *vcpu = &svm->vcpu;
+
+	keel_need(vcpu, KEEL_R_ALL);
+	init_control(svm);
+	keel_dirty(vcpu, KEEL_R_ALL);
+}
+
+static int svm_vm_init(struct keel_vm *vm)
+{
+	return 0;
+}
+
+static void svm_vm_destroy(struct keel_vm *vm)
+{
+}
+
+static int svm_vcpu_create(struct keel_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	svm->vmcb = (struct vmcb *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!svm->vmcb)
+		return -ENOMEM;
+	if (svm_msrpm_alloc(svm)) {
+		free_page((unsigned long)svm->vmcb);
+		return -ENOMEM;
+	}
+	svm->sw.vmcb_pa = __sme_pa(svm->vmcb);
+	svm->serial = atomic64_inc_return(&last_serial);
+	svm->asid_cpu = -1;
+	svm->vmcb->control.n_cr3 = __sme_set(vcpu->vm->tdp.root_hpa);
+	init_control(svm);
+	return 0;
+}
+
+static void svm_vcpu_free(struct keel_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	svm_msrpm_free(svm);
+	free_page((unsigned long)svm->vmcb);
+}
+
+static void svm_vcpu_reset(struct keel_vcpu *vcpu, bool init)
+{
+	init_control(to_svm(vcpu));
+	svm_push(vcpu, vcpu->dirty);
+	vcpu->dirty = 0;
+}
+
+static void svm_set_root(struct keel_vcpu *vcpu, hpa_t root)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	svm->vmcb->control.n_cr3 = __sme_set(root);
+	svm_changed(svm, CLEAN_NP);
+}
+
+/* The TLB holds guest-virtual to host-physical under the ASID: all of that goes. */
+static void svm_flush_tlb(struct keel_vcpu *vcpu)
+{
+	to_svm(vcpu)->flush = true;
+}
+
+/* ---- load and put ----------------------------------------------------------------------- */
+
+/*
+ * Another vCPU's branch predictions must not steer this one's: each is a domain of its
+ * own, even in one VM, where the guest may put programs that distrust each other on
+ * different vCPUs.  Not needed where each exit has a barrier.
+ */
+static void separate_predictions(struct svm_vcpu *svm, struct svm_cpu *cpu)
+{
+	if (cpu->last_vcpu == svm->serial)
+		return;
+	cpu->last_vcpu = svm->serial;
+	if (!cpu_feature_enabled(X86_FEATURE_IBPB_ON_VMEXIT))
+		indirect_branch_prediction_barrier();
+}
+
+static void svm_load(struct keel_vcpu *vcpu, int cpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct svm_cpu *c = per_cpu_ptr(&svm_cpus, cpu);
+
+	separate_predictions(svm, c);
+	svm_load_msrs(svm, c);
+	svm->sw.host_pa = c->host_pa;
+	if (svm->asid_cpu != cpu) {
+		/*
+		 * This CPU may have cached an older state of the VMCB, and its ASIDs are its
+		 * own (APM vol. 2, 'VMCB State Caching', 'Address Space Identifier').
+		 */
+		svm->asid_cpu = cpu;
+		svm->asid_gen = 0;
+		svm_changed(svm, CLEAN_ALL);
+	}
+}
+
+static void svm_put(struct keel_vcpu *vcpu)
+{
+	svm_put_msrs(this_cpu_ptr(&svm_cpus));
+}
+
+/* ---- entry ------------------------------------------------------------------------------ */
+
+/*
+ * Where one ASID cannot be flushed alone, the vCPU takes a fresh one instead; its
+ * old entries are dead until the pool runs dry, and then all go (APM vol. 2,
+ * 'TLB Management').
+ */
+static void assign_asid(struct svm_vcpu *svm, struct svm_cpu *cpu)
+{
+	struct vmcb_control *c = &svm->vmcb->control;
+	bool fresh = svm->asid_gen == cpu->asid_gen;
+
+	c->tlb_control = TLB_FLUSH_NONE;
+	if (likely(fresh && !svm->flush))
+		return;
+	svm->flush = false;
+	if (fresh && svm_caps.flush_by_asid) {
+		c->tlb_control = TLB_FLUSH_ASID;
+		return;
+	}
+	if (cpu->next_asid > cpu->max_asid) {
+		cpu->asid_gen++;
+		cpu->next_asid = 1;
+		c->tlb_control = TLB_FLUSH_ALL;
+	}
+	c->asid = cpu->next_asid++;
+	svm->asid_gen = cpu->asid_gen;
+	svm_changed(svm, CLEAN_ASID);
+}
+
+/* The virtual TPR that the guest's CR8 is. */
+static void load_tpr(struct svm_vcpu *svm)
+{
+	struct keel_vcpu *vcpu = &svm->vcpu;
+	struct vmcb_control *c = &svm->vmcb->control;
+	u8 tpr = vcpu->lapic ? keel_lapic_tpr(vcpu) : vcpu->cr8;
+
+	svm->tpr = tpr & 0xf;
+	if ((c->int_ctl & INT_V_TPR) == svm->tpr)
+		return;
+	c->int_ctl = (c->int_ctl & ~INT_V_TPR) | svm->tpr;
+	svm_changed(svm, CLEAN_TPR);
+}
+
+static void save_tpr(struct svm_vcpu *svm)
+{
+	struct keel_vcpu *vcpu = &svm->vcpu;
+	u8 tpr = svm->vmcb->control.int_ctl & 0xf;
+
+	if (likely(tpr == svm->tpr))
+		return;
+	if (vcpu->lapic)
+		keel_lapic_set_tpr(vcpu, tpr);
+	else
+		vcpu->cr8 = tpr;
+}
+
+/*
+ * SPEC_CTRL: with V_SPEC_CTRL the CPU adds the guest's to the host's by itself.
+ * Otherwise the switch writes it where it differs, and reads it back where the
+ * guest may have written it.  SSBD that the host sets for a thread through LS_CFG or
+ * VIRT_SPEC_CTRL stays on in the guest, which does not know those MSRs: slower, safe.
+ */
+static void prepare_spec_ctrl(struct svm_vcpu *svm)
+{
+	struct svm_switch *sw = &svm->sw;
+
+	sw->flags = 0;
+	if (!svm_caps.spec_ctrl || svm_caps.v_spec_ctrl)
+		return;
+	sw->guest_spec = svm->vcpu.sysmsr.spec_ctrl;
+	sw->host_spec = spec_ctrl_current();
+	if (svm->spec_open)
+		sw->flags = SWITCH_SPEC_SWAP | SWITCH_SPEC_READ;
+	else if (sw->guest_spec != sw->host_spec)
+		sw->flags = SWITCH_SPEC_SWAP;
+}
+
+static void before_entry(struct svm_vcpu *svm)
+{
+	struct keel_vcpu *vcpu = &svm->vcpu;
+
+	if (vcpu->dirty) {
+		svm_push(vcpu, vcpu->dirty);
+		vcpu->dirty = 0;
+	}
+	svm->vmcb->save.rax = vcpu->gpr[KEEL_RAX];
+	assign_asid(svm, this_cpu_ptr(&svm_cpus));
+	load_tpr(svm);
+	if (unlikely(vcpu->events.nmi_masked || svm->windows & KEEL_WIN_NMI ||
+		     svm->vmcb->control.intercept_misc1 & ICPT_IRET))
+		svm_nmi_prepare(svm);
+	prepare_spec_ctrl(svm);
+}
+
+#ifdef CONFIG_X86_MCE
+/*
+ * An intercepted #MC has not been delivered to anybody, and the next one before
+ * MCG_STATUS.MCIP is cleared would shut the machine down (APM vol. 2, 'Machine Check
+ * Exception' under 'Exception Intercepts').  The host's handler sees it as if user
+ * mode had been interrupted, which the guest is to it: this thread may be killed
+ * for a poisoned page, the machine goes on.
+ */
+static void deliver_machine_check(void)
+{
+	struct pt_regs regs = {
+		.cs = 3,
+		.flags = X86_EFLAGS_IF,
+	};
+
+	do_machine_check(&regs);
+}
+#else
+static void deliver_machine_check(void)
+{
+}
+#endif
+
+static void after_exit(struct svm_vcpu *svm)
+{
+	struct keel_vcpu *vcpu = &svm->vcpu;
+	struct vmcb *vmcb = svm->vmcb;
+
+	/* VMRUN loaded the guest's DR6, and #VMEXIT leaves it: the host's next #DB would see it. */
+	if (unlikely(vmcb->save.dr6 != DR6_RESERVED))
+		set_debugreg(DR6_RESERVED, 6);
+	/* VMSCAPE: the client's own branches must not follow the guest's training. */
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
+	if (svm->sw.flags & SWITCH_SPEC_READ)
+		vcpu->sysmsr.spec_ctrl = svm->sw.guest_spec;
+
+	if (unlikely(svm->step || svm->iret_seen || svm->stepped))
+		svm_nmi_finish(svm);
+
+	vcpu->gpr[KEEL_RAX] = vmcb->save.rax;
+	vcpu->gpr[KEEL_RSP] = vmcb->save.rsp;
+	vcpu->rip = vmcb->save.rip;
+	vcpu->rflags = vmcb->save.rflags;
+	vcpu->avail = KEEL_R_RSP | KEEL_R_RIP | KEEL_R_RFLAGS;
+	if (unlikely(svm->soft))
+		svm_undo_soft(svm);
+	save_tpr(svm);
+
+	vmcb->control.event_inj = 0;
+	if (svm_caps.vmcb_clean)
+		vmcb->control.clean = CLEAN_ALL;
+	if (unlikely(vmcb->control.exit_code == VMEXIT_EXCP0 + X86_TRAP_MC))
+		deliver_machine_check();
+}
+
+/*
+ * DR0-3 are the guest's or the host's by common code's doing; VMRUN loads DR7 and
+ * #VMEXIT leaves it with all breakpoints off.
+ */
+static void svm_enter(struct keel_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	int off;
+
+	before_entry(svm);
+
+	keel_guest_context_enter();
+	off = svm_switch(vcpu->gpr, &svm->sw);
+	keel_guest_context_exit();
+
+	svm->switched = !off;
+	if (likely(!off)) {
+		after_exit(svm);
+		return;
+	}
+	/* Nothing has happened: the VMCB is what it was. */
+	svm_nmi_finish(svm);
+}
+
+const struct keel_backend svm_backend = {
+	.name		= "svm",
+	.vm_size	= sizeof(struct svm_vm),
+	.vcpu_size	= sizeof(struct svm_vcpu),
+	.ident		= svm_ident,
+	.hw_setup	= svm_hw_setup,
+	.hw_teardown	= svm_hw_teardown,
+	.cpu_enable	= svm_cpu_enable,
+	.cpu_disable	= svm_cpu_disable,
+	.vm_init	= svm_vm_init,
+	.vm_destroy	= svm_vm_destroy,
+	.vcpu_create	= svm_vcpu_create,
+	.vcpu_free	= svm_vcpu_free,
+	.vcpu_reset	= svm_vcpu_reset,
+	.load		= svm_load,
+	.put		= svm_put,
+	.enter		= svm_enter,
+	.decode_exit	= svm_decode_exit,
+	.pull		= svm_pull,
+	.push		= svm_push,
+	.skip_insn	= svm_skip_insn,
+	.inject		= svm_inject,
+	.cancel_inject	= svm_cancel_inject,
+	.event_allowed	= svm_event_allowed,
+	.want_window	= svm_want_window,
+	.set_root	= svm_set_root,
+	.flush_tlb	= svm_flush_tlb,
+	.msr_get	= svm_msr_get,
+	.msr_set	= svm_msr_set,
+	.set_intercepts	= svm_set_intercepts,
+};
