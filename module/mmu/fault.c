@@ -303,9 +303,8 @@ static enum keel_tdp_map_result install_locked(struct keel_vm *vm, const struct 
 	return ret;
 }
 
-static int install(struct keel_vcpu *vcpu, const struct tdp_fault *f)
+static int install(struct keel_vm *vm, const struct tdp_fault *f)
 {
-	struct keel_vm *vm = vcpu->vm;
 	struct keel_tdp_mapping m = {
 		.gfn = f->gfn,
 		.write = f->write,
@@ -326,9 +325,7 @@ static int install(struct keel_vcpu *vcpu, const struct tdp_fault *f)
 	}
 	keel_tdp_free_table(m.spare);
 
-	if (ret == KEEL_TDP_MAPPED)
-		vcpu->stats.tdp_fixed++;
-	else if (ret == KEEL_TDP_CONFLICT)
+	if (ret == KEEL_TDP_CONFLICT)
 		keel_tdp_zap_conflict(vm, f->gfn, m.level);
 	return KEEL_FAULT_FIXED;
 }
@@ -366,7 +363,7 @@ static int handle(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 		if (ret)
 			return ret;
 	}
-	ret = install(vcpu, &f);
+	ret = install(vm, &f);
 	put_pages(&f);
 	return ret;
 }

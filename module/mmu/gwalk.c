@@ -268,7 +268,8 @@ static gpa_t leaf_address(const struct walk *k, u64 *page_size)
 
 	if (k->entry_size == 4 && k->level == 2)
 		base = (entry & 0xffc00000) | ((entry >> 13) & 0xff) << 32;
-	*page_size = size;
+	if (page_size)
+		*page_size = size;
 	return base | (k->gva & (size - 1));
 }
 
@@ -279,7 +280,7 @@ static gpa_t leaf_address(const struct walk *k, u64 *page_size)
  * @access: KEEL_ACC_WRITE, _FETCH, _USER (CPL is 3), _IMPLICIT (a supervisor access whatever
  *	CPL is)
  * @gpa: the result
- * @page_size: bytes of the page that @gpa lies in
+ * @page_size: bytes of the page that @gpa lies in; may be NULL
  * @fault: the #PF, if there is to be one
  *
  * Whether @gva is canonical, and segment limits, are the caller's to check:
@@ -303,7 +304,8 @@ int keel_gwalk(struct keel_gwalk *w, u64 gva, u32 access, gpa_t *gpa, u64 *page_
 	k.gva = k.lma ? gva : (u32)gva;
 	if (!(w->cr0 & X86_CR0_PG)) {
 		*gpa = k.gva;
-		*page_size = BIT_ULL(12);
+		if (page_size)
+			*page_size = BIT_ULL(12);
 		return WALK_OK;
 	}
 

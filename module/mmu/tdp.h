@@ -64,7 +64,7 @@ enum keel_fault_result {
 	KEEL_FAULT_FIXED,	/* mapped (or somebody else did): run on */
 	KEEL_FAULT_MMIO,	/* no memory there: emulate the access */
 	KEEL_FAULT_READONLY,	/* write to a read-only slot: emulate, user space gets the write */
-	/* negative: -EFAULT (host has nothing mapped), -EINTR (fatal signal), -ENOMEM, -EHWPOISON */
+	/* negative: -EFAULT (host has nothing mapped), -EINTR (fatal signal), -ENOMEM, -EIO */
 };
 
 int keel_mmu_module_init(void);
