@@ -3,8 +3,9 @@
  * The vendor table: all that the common code asks of VMX or SVM.
  *
  * "vcpu loaded" below means: between load() and put() on this CPU, by the
- * thread that holds vcpu->mutex; preemption may be on (the preempt notifier
- * puts and loads again).
+ * thread that holds vcpu->mutex; preemption is off all that time.  A section lasts
+ * one exit or several, so load() and put() are cheap where the vCPU comes back
+ * to the CPU that it left last.
  */
 #ifndef KEEL_BACKEND_H
 #define KEEL_BACKEND_H
@@ -77,7 +78,8 @@ struct keel_caps {
  * @put: undo load; preemption off.  Leaves nothing of the guest in MSRs that user space or
  *	the host's kernel uses.
  * @enter: enter the guest once and come back: push what is dirty, switch, save.  Interrupts
- *	off, FPU live with the guest's state.  Host NMIs and machine checks that caused the
+ *	off, FPU live with the guest's state.  Brackets the switch itself with
+ *	keel_guest_context_enter() and _exit() (guest_ctx.h); between them nothing may be traced.  Host NMIs and machine checks that caused the
  *	exit are given to the host before it returns.  Hazards of speculation are its business.
  * @decode_exit: fill @exit from the hardware after enter(), with interrupts still off; reads
  *	only what the reason needs.

@@ -150,6 +150,6 @@ struct keel_exit {
 typedef int (*keel_exit_fn)(struct keel_vcpu *vcpu, struct keel_exit *exit);
 
 int keel_handle_exit(struct keel_vcpu *vcpu, struct keel_exit *exit);
-bool keel_exit_is_atomic(const struct keel_exit *exit);
+bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit);
 
 #endif

@@ -62,6 +62,12 @@
 /* The slots of the module itself (real-mode TSS and identity map are not needed). */
 #define KEEL_MEM_SLOTS		KEEL_USER_MEM_SLOTS
 
+/* Debug register bits (SDM, 'Debug Registers'). */
+#define KEEL_DR6_FIXED	0xffff0ff0UL	/* read as 1; RTM and BLD are not offered */
+#define KEEL_DR6_B	GENMASK(3, 0)
+#define KEEL_DR6_BD	BIT(13)
+#define KEEL_DR7_GD	BIT(13)
+
 /* x86 encoding order; entry.S depends on it. */
 enum keel_gpr {
 	KEEL_RAX, KEEL_RCX, KEEL_RDX, KEEL_RBX, KEEL_RSP, KEEL_RBP, KEEL_RSI, KEEL_RDI,

@@ -32,6 +32,6 @@ struct keel_info {
 #define KEEL_INFO_VERSION	1
 
 /* On the device itself; tells a client that it talks to keel and not to KVM. */
-#define KEEL_GET_INFO		_IOR(KEELIO, 0x00, struct keel_info)
+#define KEEL_GET_INFO		_IOR(KEELIO, 0xf0, struct keel_info)
 
 #endif

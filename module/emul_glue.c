@@ -1,0 +1,671 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Between the emulator and the vCPU: the only file that knows both. */
+#include <linux/kvm.h>
+#include <linux/kvm_para.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <asm/debugreg.h>
+#include <asm/msr.h>
+#include <asm/trapnr.h>
+
+#include "emul/emul.h"
+#include "keel.h"
+#include "trace.h"
+
+/**
+ * struct keel_emul_state - a vCPU's emulator
+ * @c: the instruction on its way
+ * @halted: it was HLT
+ * @old_cr8: task priority before it
+ * @pio_pending: the access that user space is to finish is a port's
+ */
+struct keel_emul_state {
+	struct emul_ctxt c;
+	bool halted;
+	unsigned long old_cr8;
+	bool pio_pending;
+};
+
+static struct keel_vcpu *vcpu_of(struct emul_ctxt *c)
+{
+	return c->opaque;
+}
+
+/* ---- memory ----------------------------------------------------------------------- */
+
+static u32 walk_access(const struct emul_ctxt *c, unsigned int access)
+{
+	u32 acc = 0;
+
+	if (access & EMUL_ACC_WRITE)
+		acc |= KEEL_ACC_WRITE;
+	if (access & EMUL_ACC_FETCH)
+		acc |= KEEL_ACC_FETCH;
+	if (access & EMUL_ACC_IMPLICIT)
+		acc |= KEEL_ACC_IMPLICIT;
+	else if (c->cpl == 3)
+		acc |= KEEL_ACC_USER;
+	return acc;
+}
+
+static enum emul_result translate(struct emul_ctxt *c, u64 linear, unsigned int access, gpa_t *gpa)
+{
+	struct keel_gwalk_fault fault;
+	struct keel_gwalk walk;
+
+	keel_gwalk_init(&walk, vcpu_of(c));
+	if (keel_gwalk(&walk, linear, walk_access(c, access), gpa, NULL, &fault))
+		return emul_raise_pf(c, fault.address, fault.error);
+	return EMUL_CONTINUE;
+}
+
+/* Leave the access to user space. */
+static enum emul_result mmio_to_user(struct keel_vcpu *vcpu, gpa_t gpa, void *data,
+				     unsigned int len, bool write)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_MMIO;
+	run->mmio.phys_addr = gpa;
+	run->mmio.len = len;
+	run->mmio.is_write = write;
+	memset(run->mmio.data, 0, sizeof(run->mmio.data));
+	if (write)
+		memcpy(run->mmio.data, data, len);
+	vcpu->emul->pio_pending = false;
+	return EMUL_IO_NEEDED;
+}
+
+static u64 trace_value(const void *data, unsigned int len)
+{
+	u64 val = 0;
+
+	memcpy(&val, data, min_t(unsigned int, len, sizeof(val)));
+	return val;
+}
+
+static enum emul_result glue_read(struct emul_ctxt *c, u64 linear, void *buf, unsigned int len,
+				  unsigned int access)
+{
+	struct keel_vcpu *vcpu = vcpu_of(c);
+	enum emul_result res;
+	gpa_t gpa;
+
+	res = translate(c, linear, access, &gpa);
+	if (res != EMUL_CONTINUE)
+		return res;
+	if (!keel_gpa_read(vcpu->vm, gpa, buf, len))
+		return EMUL_CONTINUE;
+	/* Code in device memory is nothing that a sane guest has. */
+	if ((access & EMUL_ACC_FETCH) || len > 8)
+		return EMUL_UNHANDLEABLE;
+	if (!keel_bus_read(vcpu, KEEL_BUS_MMIO, gpa, len, buf)) {
+		trace_keel_mmio(false, gpa, len, trace_value(buf, len));
+		return EMUL_CONTINUE;
+	}
+	trace_keel_mmio(false, gpa, len, 0);
+	return mmio_to_user(vcpu, gpa, buf, len, false);
+}
+
+static enum emul_result write_gpa(struct keel_vcpu *vcpu, gpa_t gpa, const void *buf,
+				  unsigned int len)
+{
+	if (!keel_gpa_write(vcpu->vm, gpa, buf, len))
+		return EMUL_CONTINUE;
+	if (len > 8)
+		return EMUL_UNHANDLEABLE;
+	trace_keel_mmio(true, gpa, len, trace_value(buf, len));
+	if (!keel_bus_write(vcpu, KEEL_BUS_MMIO, gpa, len, buf))
+		return EMUL_CONTINUE;
+	return mmio_to_user(vcpu, gpa, (void *)buf, len, true);
+}
+
+static enum emul_result glue_write(struct emul_ctxt *c, u64 linear, const void *buf,
+				   unsigned int len, unsigned int access)
+{
+	enum emul_result res;
+	gpa_t gpa;
+
+	res = translate(c, linear, access | EMUL_ACC_WRITE, &gpa);
+	return res == EMUL_CONTINUE ? write_gpa(vcpu_of(c), gpa, buf, len) : res;
+}
+
+static enum emul_result glue_cmpxchg(struct emul_ctxt *c, u64 linear, void *old, const void *new,
+				     unsigned int len)
+{
+	struct keel_vcpu *vcpu = vcpu_of(c);
+	enum emul_result res;
+	int tries, ret;
+	u8 seen[16];
+	gpa_t gpa;
+	bool ok;
+
+	res = translate(c, linear, EMUL_ACC_WRITE, &gpa);
+	if (res != EMUL_CONTINUE)
+		return res;
+	for (tries = 0; tries < 16; tries++) {
+		ret = keel_gpa_cmpxchg(vcpu->vm, gpa, old, new, len, &ok);
+		if (ret == -EFAULT)
+			return write_gpa(vcpu, gpa, new, len);	/* a device: the read came before */
+		if (ret)
+			return EMUL_UNHANDLEABLE;
+		if (ok)
+			return EMUL_CONTINUE;
+		if (len > sizeof(seen) || keel_gpa_read(vcpu->vm, gpa, seen, len))
+			return EMUL_UNHANDLEABLE;
+		/* Changed and changed back: to report the old value would mean success. */
+		if (memcmp(seen, old, len)) {
+			memcpy(old, seen, len);
+			return EMUL_CONTINUE;
+		}
+	}
+	return EMUL_UNHANDLEABLE;
+}
+
+static enum emul_result glue_probe(struct emul_ctxt *c, u64 linear, unsigned int len,
+				   unsigned int access)
+{
+	gpa_t gpa;
+
+	return translate(c, linear, access, &gpa);
+}
+
+/* ---- ports ------------------------------------------------------------------------ */
+
+/* All items through the kernel's devices; false if there is none at this port. */
+static bool pio_in_kernel(struct keel_vcpu *vcpu, bool out, u16 port, unsigned int size,
+			  void *buf, unsigned int count)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < count; i++, buf += size) {
+		if (out)
+			ret = keel_bus_write(vcpu, KEEL_BUS_PIO, port, size, buf);
+		else
+			ret = keel_bus_read(vcpu, KEEL_BUS_PIO, port, size, buf);
+		if (ret && !i)
+			return false;
+		/* The device went away between two items: the rest goes nowhere. */
+		if (ret && !out)
+			memset(buf, 0xff, size);
+	}
+	return true;
+}
+
+static void pio_to_user(struct keel_vcpu *vcpu, bool out, u16 port, unsigned int size,
+			const void *buf, unsigned int count)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = out ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
+	run->io.size = size;
+	run->io.port = port;
+	run->io.count = count;
+	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE;
+	if (out)
+		memcpy(vcpu->pio_data, buf, size * count);
+	else
+		memset(vcpu->pio_data, 0, size * count);
+}
+
+static enum emul_result glue_pio(struct emul_ctxt *c, bool out, u16 port, unsigned int size,
+				 void *buf, unsigned int count)
+{
+	struct keel_vcpu *vcpu = vcpu_of(c);
+
+	if (size * count > PAGE_SIZE)
+		return EMUL_UNHANDLEABLE;
+	trace_keel_pio(out, port, size, out ? trace_value(buf, size) : count);
+	if (pio_in_kernel(vcpu, out, port, size, buf, count))
+		return EMUL_CONTINUE;
+	pio_to_user(vcpu, out, port, size, buf, count);
+	vcpu->emul->pio_pending = true;
+	return EMUL_IO_NEEDED;
+}
+
+static void finish_in(struct keel_vcpu *vcpu, const void *data, u8 size)
+{
+	unsigned long mask = size == 4 ? U32_MAX : (1UL << (size * 8)) - 1;
+	u32 val = 0;
+
+	memcpy(&val, data, size);
+	/* A 32-bit result clears the upper half, smaller ones leave the rest alone. */
+	vcpu->gpr[KEEL_RAX] = size == 4 ? val : (vcpu->gpr[KEEL_RAX] & ~mask) | (val & mask);
+}
+
+static int complete_pio(struct keel_vcpu *vcpu)
+{
+	struct keel_exit exit = { .reason = KEEL_EXIT_IO, .insn_len = vcpu->pio.insn_len };
+
+	/* The client moved the guest elsewhere (reset it, say): nothing to finish. */
+	if (keel_rip(vcpu) != vcpu->pio.rip)
+		return KEEL_RESUME;
+	if (vcpu->pio.in)
+		finish_in(vcpu, vcpu->pio_data, vcpu->pio.size);
+	return keel_skip(vcpu, &exit);
+}
+
+/**
+ * keel_pio() - IN or OUT of one item, no string
+ * @vcpu: the vCPU
+ * @exit: the exit, u.io filled in
+ *
+ * Return: KEEL_RESUME if a device in the kernel took it, else KEEL_TO_USER.
+ */
+int keel_pio(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+{
+	bool out = !exit->u.io.in;
+	u8 size = exit->u.io.size;
+	u32 val = vcpu->gpr[KEEL_RAX];
+
+	vcpu->pio.rip = keel_rip(vcpu);
+	vcpu->pio.insn_len = exit->insn_len;
+	if (!exit->insn_len && exit->u.io.next_rip)
+		vcpu->pio.insn_len = exit->u.io.next_rip - vcpu->pio.rip;
+	vcpu->pio.size = size;
+	vcpu->pio.in = !out;
+
+	trace_keel_pio(out, exit->u.io.port, size, out ? val : 0);
+	if (pio_in_kernel(vcpu, out, exit->u.io.port, size, &val, 1)) {
+		if (!out)
+			finish_in(vcpu, &val, size);
+		return keel_skip(vcpu, exit);
+	}
+	pio_to_user(vcpu, out, exit->u.io.port, size, &val, 1);
+	vcpu->complete_io = complete_pio;
+	return KEEL_TO_USER;
+}
+
+/* ---- registers -------------------------------------------------------------------- */
+
+static struct kvm_segment *segment(struct keel_vcpu *vcpu, enum emul_segreg reg, u32 *group)
+{
+	switch (reg) {
+	case EMUL_CS: *group = KEEL_R_CS; return &vcpu->cs;
+	case EMUL_SS: *group = KEEL_R_SS; return &vcpu->ss;
+	case EMUL_DS: *group = KEEL_R_SEGS; return &vcpu->ds;
+	case EMUL_ES: *group = KEEL_R_SEGS; return &vcpu->es;
+	case EMUL_FS: *group = KEEL_R_SEGS; return &vcpu->fs;
+	case EMUL_GS: *group = KEEL_R_SEGS; return &vcpu->gs;
+	default:      *group = KEEL_R_TABLES; return &vcpu->tr;
+	}
+}
+
+static enum emul_result glue_get_seg(struct emul_ctxt *c, enum emul_segreg reg,
+				     struct emul_seg *seg)
+{
+	struct keel_vcpu *vcpu = vcpu_of(c);
+	const struct kvm_segment *s;
+	u32 group;
+
+	s = segment(vcpu, reg, &group);
+	keel_need(vcpu, group);
+	*seg = (struct emul_seg) {
+		.base = s->base, .limit = s->limit, .selector = s->selector, .type = s->type,
+		.dpl = s->dpl, .s = s->s, .present = s->present, .db = s->db, .l = s->l,
+		.unusable = s->unusable,
+	};
+	return EMUL_CONTINUE;
+}
+
+static enum emul_result glue_set_seg(struct emul_ctxt *c, enum emul_segreg reg,
+				     const struct emul_seg *seg)
+{
+	struct keel_vcpu *vcpu = vcpu_of(c);
+	struct kvm_segment *s;
+	u32 group;
+
+	s = segment(vcpu, reg, &group);
+	keel_need(vcpu, group);
+	s->base = seg->base;
+	s->selector = seg->selector;
+	s->limit = seg->limit;
+	s->type = seg->type;
+	s->dpl = seg->dpl;
+	s->s = seg->s;
+	s->present = seg->present;
+	s->db = seg->db;
+	s->l = seg->l;
+	s->unusable = seg->unusable;
+	keel_dirty(vcpu, group);
+	return EMUL_CONTINUE;
+}
+
+static enum emul_result glue_xmm(struct emul_ctxt *c, unsigned int reg, u8 buf[16], bool write)
+{
+	if (write)
+		keel_fpu_xmm_set(vcpu_of(c), reg, buf);
+	else
+		keel_fpu_xmm_get(vcpu_of(c), reg, buf);
+	return EMUL_CONTINUE;
+}
+
+static enum emul_result gp_if(struct emul_ctxt *c, int failed)
+{
+	return failed ? emul_raise(c, X86_TRAP_GP, 0) : EMUL_CONTINUE;
+}
+
+/* Debug registers that may not be used now raise #UD or #DB. */
+static enum emul_result check_dr(struct emul_ctxt *c, u8 *dr)
+{
+	int vector = keel_dr_access(vcpu_of(c), dr);
+
+	return vector < 0 ? EMUL_CONTINUE : emul_raise(c, vector, 0);
+}
+
+static enum emul_result glue_get(struct emul_ctxt *c, enum emul_file file, u32 index, u64 *val)
+{
+	struct keel_vcpu *vcpu = vcpu_of(c);
+	enum emul_result res;
+	u8 dr = index;
+
+	switch (file) {
+	case EMUL_FILE_CR:
+		*val = keel_cr_get(vcpu, index);
+		return EMUL_CONTINUE;
+	case EMUL_FILE_DR:
+		res = check_dr(c, &dr);
+		if (res == EMUL_CONTINUE)
+			*val = keel_get_dr(vcpu, dr);
+		return res;
+	case EMUL_FILE_MSR:
+		return gp_if(c, keel_msr_get(vcpu, index, val, false));
+	case EMUL_FILE_TSC:
+		*val = index ? vcpu->sysmsr.tsc_aux : keel_guest_tsc(vcpu, rdtsc());
+		return EMUL_CONTINUE;
+	case EMUL_FILE_XCR:
+		*val = vcpu->xcr0;
+		return gp_if(c, index != 0);
+	case EMUL_FILE_PMC:
+		return gp_if(c, 1);
+	}
+	return EMUL_UNHANDLEABLE;
+}
+
+static enum emul_result glue_set(struct emul_ctxt *c, enum emul_file file, u32 index, u64 val)
+{
+	struct keel_vcpu *vcpu = vcpu_of(c);
+	enum emul_result res;
+	u8 dr = index;
+
+	switch (file) {
+	case EMUL_FILE_CR:
+		return gp_if(c, keel_cr_set(vcpu, index, val));
+	case EMUL_FILE_DR:
+		res = check_dr(c, &dr);
+		return res == EMUL_CONTINUE ? gp_if(c, keel_set_dr(vcpu, dr, val)) : res;
+	case EMUL_FILE_MSR:
+		return gp_if(c, keel_msr_set(vcpu, index, val, false));
+	case EMUL_FILE_XCR:
+		return gp_if(c, keel_set_xcr(vcpu, index, val));
+	default:
+		return EMUL_UNHANDLEABLE;
+	}
+}
+
+static enum emul_result glue_cpuid(struct emul_ctxt *c, u32 regs[4])
+{
+	keel_cpuid(vcpu_of(c), &regs[0], &regs[1], &regs[2], &regs[3]);
+	return EMUL_CONTINUE;
+}
+
+static enum emul_result glue_system(struct emul_ctxt *c, enum emul_sysop op, u64 arg)
+{
+	struct keel_vcpu *vcpu = vcpu_of(c);
+
+	switch (op) {
+	case EMUL_SYS_HLT:
+		vcpu->emul->halted = true;
+		return EMUL_CONTINUE;
+	case EMUL_SYS_INVLPG:
+		keel_ops.flush_tlb(vcpu);
+		return EMUL_CONTINUE;
+	case EMUL_SYS_HYPERCALL:
+		memcpy(vcpu->gpr, c->gpr, sizeof(vcpu->gpr));
+		keel_hypercall(vcpu);
+		memcpy(c->gpr, vcpu->gpr, sizeof(vcpu->gpr));
+		return EMUL_CONTINUE;
+	default:
+		/* PAUSE, MONITOR, MWAIT, INVD, WBINVD: nothing to do (exit.c says why). */
+		return EMUL_CONTINUE;
+	}
+}
+
+static const struct emul_ops glue_ops = {
+	.read = glue_read,
+	.write = glue_write,
+	.cmpxchg = glue_cmpxchg,
+	.probe = glue_probe,
+	.pio = glue_pio,
+	.get_seg = glue_get_seg,
+	.set_seg = glue_set_seg,
+	.xmm = glue_xmm,
+	.get = glue_get,
+	.set = glue_set,
+	.cpuid = glue_cpuid,
+	.system = glue_system,
+};
+
+/* ---- one instruction -------------------------------------------------------------- */
+
+static void begin(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+{
+	struct emul_ctxt *c = &vcpu->emul->c;
+	enum emul_mode mode;
+
+	keel_need(vcpu, KEEL_R_RSP | KEEL_R_RIP | KEEL_R_RFLAGS | KEEL_R_CR0 | KEEL_R_CR4 |
+			KEEL_R_EFER | KEEL_R_CS | KEEL_R_SS);
+	mode = emul_mode_of(vcpu->cr0 & X86_CR0_PE, vcpu->rflags & X86_EFLAGS_VM,
+			    vcpu->efer & EFER_LMA, vcpu->cs.l, vcpu->cs.db);
+	emul_init(c, &glue_ops, vcpu, mode, keel_cpl(vcpu),
+		  vcpu->cr4 & X86_CR4_LA57 ? 57 : 48);
+	memcpy(c->gpr, vcpu->gpr, sizeof(c->gpr));
+	c->rip = vcpu->rip;
+	c->rflags = vcpu->rflags;
+	if (exit && exit->nr_bytes)
+		emul_supply_bytes(c, exit->bytes, exit->nr_bytes);
+	vcpu->emul->halted = false;
+	vcpu->emul->old_cr8 = keel_get_cr8(vcpu);
+}
+
+static void commit(struct keel_vcpu *vcpu)
+{
+	const struct emul_ctxt *c = &vcpu->emul->c;
+
+	memcpy(vcpu->gpr, c->gpr, sizeof(vcpu->gpr));
+	vcpu->rip = c->rip;
+	vcpu->rflags = c->rflags | X86_EFLAGS_FIXED;
+	keel_dirty(vcpu, KEEL_R_RSP | KEEL_R_RIP | KEEL_R_RFLAGS);
+	keel_request(vcpu, KEEL_REQ_EVENT);
+}
+
+static int raise(struct keel_vcpu *vcpu, const struct emul_fault *f)
+{
+	if (f->vector == X86_TRAP_PF)
+		keel_queue_page_fault(vcpu, f->address, f->error);
+	else if (f->vector == X86_TRAP_DB)
+		keel_queue_db(vcpu, KEEL_DR6_BD);
+	else if (f->has_error)
+		keel_queue_exception_e(vcpu, f->vector, f->error);
+	else
+		keel_queue_exception(vcpu, f->vector);
+	return KEEL_RESUME;
+}
+
+/*
+ * An instruction that is not emulated.  A user program of the guest that points one
+ * at a device's registers gets a #UD and cannot stop the VM.
+ */
+static int unhandleable(struct keel_vcpu *vcpu)
+{
+	const struct emul_insn *insn = &vcpu->emul->c.insn;
+	struct kvm_run *run = vcpu->run;
+	int ret;
+
+	vcpu->stats.insn_emulation_fail++;
+	if (keel_cpl(vcpu)) {
+		keel_queue_exception(vcpu, X86_TRAP_UD);
+		return KEEL_RESUME;
+	}
+	ret = keel_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION, 0, NULL);
+	run->emulation_failure.ndata = 4;
+	run->emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+	run->emulation_failure.insn_size = insn->fetched;
+	memset(run->emulation_failure.insn_bytes, 0x90, sizeof(run->emulation_failure.insn_bytes));
+	memcpy(run->emulation_failure.insn_bytes, insn->bytes,
+	       min_t(size_t, insn->fetched, sizeof(run->emulation_failure.insn_bytes)));
+	return ret;
+}
+
+static int completed(struct keel_vcpu *vcpu)
+{
+	const struct emul_ctxt *c = &vcpu->emul->c;
+
+	commit(vcpu);
+	keel_need(vcpu, KEEL_R_SHADOW);
+	/* The instruction ends the shadow before it, and may begin one. */
+	vcpu->int_shadow = (c->shadow & EMUL_SHADOW_STI ? KVM_X86_SHADOW_INT_STI : 0) |
+			   (c->shadow & EMUL_SHADOW_MOV_SS ? KVM_X86_SHADOW_INT_MOV_SS : 0);
+	keel_dirty(vcpu, KEEL_R_SHADOW);
+	if (c->single_step)
+		keel_queue_db(vcpu, DR_STEP);
+	if (vcpu->emul->halted)
+		return keel_vcpu_halt(vcpu);
+	if (!vcpu->lapic && keel_get_cr8(vcpu) < vcpu->emul->old_cr8) {
+		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
+		return KEEL_TO_USER;
+	}
+	return KEEL_RESUME;
+}
+
+static int complete_access(struct keel_vcpu *vcpu);
+
+static int go_on(struct keel_vcpu *vcpu)
+{
+	struct emul_ctxt *c = &vcpu->emul->c;
+
+	switch (emul_run(c)) {
+	case EMUL_CONTINUE:
+		return completed(vcpu);
+	case EMUL_EXCEPTION:
+		commit(vcpu);
+		return raise(vcpu, &c->fault);
+	case EMUL_IO_NEEDED:
+		vcpu->complete_io = complete_access;
+		return KEEL_TO_USER;
+	default:
+		return unhandleable(vcpu);
+	}
+}
+
+/* User space has finished the access that the instruction waits for. */
+static int complete_access(struct keel_vcpu *vcpu)
+{
+	struct emul_ctxt *c = &vcpu->emul->c;
+	struct kvm_run *run = vcpu->run;
+	u8 data[sizeof(run->mmio.data)];
+	bool ok;
+
+	/* The shared page says which kind it was only to user space; the context knows. */
+	if (vcpu->emul->pio_pending) {
+		ok = emul_io_done(c, vcpu->pio_data, c->pending_len);
+	} else {
+		memcpy(data, run->mmio.data, sizeof(data));
+		ok = emul_io_done(c, data, c->pending_len);
+	}
+	return ok ? go_on(vcpu) : KEEL_RESUME;
+}
+
+static enum emul_class class_of(const struct keel_exit *exit)
+{
+	switch (exit->reason) {
+	case KEEL_EXIT_CPUID:
+		return EMUL_CLS_CPUID;
+	case KEEL_EXIT_HLT:
+		return EMUL_CLS_HLT;
+	case KEEL_EXIT_MSR:
+		return exit->u.msr.write ? EMUL_CLS_WRMSR : EMUL_CLS_RDMSR;
+	case KEEL_EXIT_HYPERCALL:
+		return EMUL_CLS_HYPERCALL;
+	case KEEL_EXIT_XSETBV:
+		return EMUL_CLS_XSETBV;
+	case KEEL_EXIT_PAUSE:
+		return EMUL_CLS_PAUSE;
+	case KEEL_EXIT_MONITOR:
+		return EMUL_CLS_MONITOR;
+	case KEEL_EXIT_MWAIT:
+		return EMUL_CLS_MWAIT;
+	default:
+		return EMUL_CLS_ANY;
+	}
+}
+
+/* Advance over an instruction that was handled.  0, or 1 if the guest has to run it again. */
+static int skip_by_decoding(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+{
+	struct emul_ctxt *c = &vcpu->emul->c;
+	unsigned int len;
+
+	switch (emul_insn_length(c, class_of(exit), &len)) {
+	case EMUL_CONTINUE:
+		keel_set_rip(vcpu, emul_next_rip(c));
+		return 0;
+	case EMUL_EXCEPTION:
+		raise(vcpu, &c->fault);
+		return 1;
+	default:
+		/* Another CPU has changed the bytes since: what is there now runs. */
+		return 1;
+	}
+}
+
+/* VMCALL where VMMCALL is the CPU's, or the other way round: guests carry either. */
+static int after_ud(struct keel_vcpu *vcpu)
+{
+	struct emul_ctxt *c = &vcpu->emul->c;
+	unsigned int len;
+	int ret;
+
+	if (emul_insn_length(c, EMUL_CLS_HYPERCALL, &len) != EMUL_CONTINUE) {
+		keel_queue_exception(vcpu, X86_TRAP_UD);
+		return KEEL_RESUME;
+	}
+	vcpu->stats.hypercalls++;
+	ret = keel_hypercall(vcpu);
+	keel_set_rip(vcpu, emul_next_rip(c));
+	return ret;
+}
+
+/**
+ * keel_emulate() - complete the instruction at RIP in software
+ * @vcpu: the vCPU
+ * @flags: KEEL_EMUL_*
+ * @exit: the exit; supplies the instruction's bytes if the CPU gave them
+ *
+ * vcpu->mutex held, not loaded; may sleep.
+ * Return: KEEL_RESUME, KEEL_TO_USER or -errno; with KEEL_EMUL_SKIP 0, or 1 if RIP could
+ * not be advanced (an exception is queued, or the instruction runs again).
+ */
+int keel_emulate(struct keel_vcpu *vcpu, u32 flags, const struct keel_exit *exit)
+{
+	begin(vcpu, exit);
+	if (flags & KEEL_EMUL_SKIP)
+		return skip_by_decoding(vcpu, exit);
+	if (flags & KEEL_EMUL_UD)
+		return after_ud(vcpu);
+	vcpu->stats.insn_emulation++;
+	return go_on(vcpu);
+}
+
+int keel_emul_create(struct keel_vcpu *vcpu)
+{
+	vcpu->emul = kzalloc(sizeof(*vcpu->emul), GFP_KERNEL_ACCOUNT);
+	return vcpu->emul ? 0 : -ENOMEM;
+}
+
+void keel_emul_free(struct keel_vcpu *vcpu)
+{
+	kfree(vcpu->emul);
+}

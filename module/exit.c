@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* One handler for each neutral reason to leave the guest. */
+#include <linux/kvm.h>
+#include <linux/kvm_para.h>
+#include <asm/apicdef.h>
+#include <asm/debugreg.h>
+#include <asm/msr-index.h>
+#include <asm/trapnr.h>
+
+#include "keel.h"
+#include "trace.h"
+
+/**
+ * keel_skip() - past the instruction that exited
+ * @vcpu: the vCPU
+ * @exit: the exit
+ *
+ * A guest that single-steps (RFLAGS.TF) gets the #DB that the CPU would have raised
+ * after it.  May sleep unless @exit->insn_len is known.
+ * Return: KEEL_RESUME.
+ */
+int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+{
+	bool step = keel_rflags(vcpu) & X86_EFLAGS_TF;
+
+	if (!keel_ops.skip_insn(vcpu, exit) && step)
+		keel_queue_db(vcpu, DR_STEP);
+	return KEEL_RESUME;
+}
+
+static int inject_ud(struct keel_vcpu *vcpu)
+{
+	keel_queue_exception(vcpu, X86_TRAP_UD);
+	return KEEL_RESUME;
+}
+
+/* ---- instructions ----------------------------------------------------------------- */
+
+static int handle_cpuid(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	u32 eax = vcpu->gpr[KEEL_RAX], ebx, ecx = vcpu->gpr[KEEL_RCX], edx;
+
+	vcpu->stats.cpuid_exits++;
+	keel_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
+	vcpu->gpr[KEEL_RAX] = eax;
+	vcpu->gpr[KEEL_RBX] = ebx;
+	vcpu->gpr[KEEL_RCX] = ecx;
+	vcpu->gpr[KEEL_RDX] = edx;
+	return keel_skip(vcpu, exit);
+}
+
+static int handle_hlt(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	keel_skip(vcpu, exit);
+	return keel_vcpu_halt(vcpu);
+}
+
+static int handle_io(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	vcpu->stats.io_exits++;
+	if (exit->u.io.string)
+		return keel_emulate(vcpu, 0, exit);
+	return keel_pio(vcpu, exit);
+}
+
+static int handle_msr(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	u32 msr = vcpu->gpr[KEEL_RCX];
+	u64 data;
+
+	vcpu->stats.msr_exits++;
+	if (exit->u.msr.write) {
+		data = (u32)vcpu->gpr[KEEL_RAX] | vcpu->gpr[KEEL_RDX] << 32;
+		trace_keel_msr(true, msr, 8, data);
+		if (keel_msr_set(vcpu, msr, data, false))
+			return keel_inject_gp(vcpu, 0);
+	} else {
+		if (keel_msr_get(vcpu, msr, &data, false))
+			return keel_inject_gp(vcpu, 0);
+		trace_keel_msr(false, msr, 8, data);
+		vcpu->gpr[KEEL_RAX] = (u32)data;
+		vcpu->gpr[KEEL_RDX] = data >> 32;
+	}
+	return keel_skip(vcpu, exit);
+}
+
+static int handle_hypercall(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	int ret;
+
+	vcpu->stats.hypercalls++;
+	ret = keel_hypercall(vcpu);
+	keel_skip(vcpu, exit);
+	return ret;
+}
+
+/* There is no virtual PMU, so no counter is valid (SDM, 'RDPMC': #GP). */
+static int handle_rdpmc(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	return keel_inject_gp(vcpu, 0);
+}
+
+static int handle_pause(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	keel_skip(vcpu, exit);
+	/* The lock's holder may wait for this CPU. */
+	yield();
+	return KEEL_RESUME;
+}
+
+/*
+ * MONITOR arms nothing and MWAIT waits for nothing, which the architecture allows;
+ * a client may have shown MWAIT to its guest all the same (KVM answers so too).
+ */
+static int handle_monitor(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	if ((vcpu->vm->disabled_quirks & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) &&
+	    !keel_guest_has(vcpu, X86_FEATURE_MWAIT))
+		return inject_ud(vcpu);
+	return keel_skip(vcpu, exit);
+}
+
+/* All guest memory is coherent with the host's caches: nothing to write back or drop. */
+static int handle_invd(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	return keel_skip(vcpu, exit);
+}
+
+static int handle_forbidden(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	return inject_ud(vcpu);
+}
+
+static int handle_xsetbv(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	u64 value = (u32)vcpu->gpr[KEEL_RAX] | vcpu->gpr[KEEL_RDX] << 32;
+
+	if (keel_cpl(vcpu) || keel_set_xcr(vcpu, (u32)vcpu->gpr[KEEL_RCX], value))
+		return keel_inject_gp(vcpu, 0);
+	return keel_skip(vcpu, exit);
+}
+
+/* ---- control and debug registers -------------------------------------------------- */
+
+/**
+ * keel_cr_set() - the guest writes a control register
+ * @vcpu: the vCPU
+ * @cr: 0, 3, 4 or 8
+ * @val: the new value
+ * Return: 0; 1 for #GP, nothing changed.
+ */
+int keel_cr_set(struct keel_vcpu *vcpu, u8 cr, unsigned long val)
+{
+	switch (cr) {
+	case 0: return keel_set_cr0(vcpu, val);
+	case 3: return keel_set_cr3(vcpu, val);
+	case 4: return keel_set_cr4(vcpu, val);
+	case 8: return keel_set_cr8(vcpu, val);
+	}
+	return 1;
+}
+
+/**
+ * keel_cr_get() - a control register as the guest reads it
+ * @vcpu: the vCPU
+ * @cr: 0, 2, 3, 4 or 8
+ */
+unsigned long keel_cr_get(struct keel_vcpu *vcpu, u8 cr)
+{
+	switch (cr) {
+	case 0:
+		keel_need(vcpu, KEEL_R_CR0);
+		return vcpu->cr0;
+	case 2:
+		keel_need(vcpu, KEEL_R_CR2);
+		return vcpu->cr2;
+	case 3:
+		keel_need(vcpu, KEEL_R_CR3);
+		return vcpu->cr3;
+	case 4:
+		keel_need(vcpu, KEEL_R_CR4);
+		return vcpu->cr4;
+	}
+	return keel_get_cr8(vcpu);
+}
+
+/* Outside of 64-bit mode MOV to and from control registers has 32 bits. */
+static unsigned long mode_mask(struct keel_vcpu *vcpu)
+{
+	return keel_64bit(vcpu) ? ~0UL : U32_MAX;
+}
+
+/* LMSW changes CR0's low four bits and cannot clear PE (SDM, 'LMSW'). */
+static unsigned long lmsw(struct keel_vcpu *vcpu, u16 value)
+{
+	unsigned long cr0 = keel_cr_get(vcpu, 0);
+
+	return (cr0 & ~0xeUL) | (value & 0xf);
+}
+
+static int handle_cr(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	unsigned long val;
+	u8 old_cr8;
+
+	vcpu->stats.cr_exits++;
+	if (exit->u.cr.clts) {
+		if (keel_set_cr0(vcpu, keel_cr_get(vcpu, 0) & ~X86_CR0_TS))
+			return keel_inject_gp(vcpu, 0);
+		return keel_skip(vcpu, exit);
+	}
+	if (exit->u.cr.lmsw) {
+		if (keel_set_cr0(vcpu, lmsw(vcpu, exit->u.cr.lmsw_value)))
+			return keel_inject_gp(vcpu, 0);
+		return keel_skip(vcpu, exit);
+	}
+	if (exit->u.cr.gpr >= KEEL_NR_GPRS)
+		return keel_emulate(vcpu, 0, exit);
+	if (!exit->u.cr.write) {
+		keel_gpr_set(vcpu, exit->u.cr.gpr, keel_cr_get(vcpu, exit->u.cr.cr) & mode_mask(vcpu));
+		return keel_skip(vcpu, exit);
+	}
+
+	old_cr8 = keel_get_cr8(vcpu);
+	val = keel_gpr_get(vcpu, exit->u.cr.gpr) & mode_mask(vcpu);
+	if (keel_cr_set(vcpu, exit->u.cr.cr, val))
+		return keel_inject_gp(vcpu, 0);
+	keel_skip(vcpu, exit);
+	/* User space's APIC may have something that the lower priority lets in. */
+	if (exit->u.cr.cr == 8 && !vcpu->lapic && old_cr8 > val) {
+		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
+		return KEEL_TO_USER;
+	}
+	return KEEL_RESUME;
+}
+
+/**
+ * keel_dr_access() - may the guest use a debug register now?
+ * @vcpu: the vCPU
+ * @dr: its number; 4 and 5 become 6 and 7, whose names they are unless CR4.DE is set
+ * Return: -1 if so, else the vector of the exception it raises.
+ */
+int keel_dr_access(struct keel_vcpu *vcpu, u8 *dr)
+{
+	keel_need(vcpu, KEEL_R_CR4 | KEEL_R_DR);
+	if (*dr == 4 || *dr == 5) {
+		if (vcpu->cr4 & X86_CR4_DE)
+			return X86_TRAP_UD;
+		*dr += 2;
+	}
+	return vcpu->dr7 & KEEL_DR7_GD ? X86_TRAP_DB : -1;
+}
+
+static int handle_dr(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	u8 dr = exit->u.dr.dr;
+
+	if (exit->u.dr.gpr >= KEEL_NR_GPRS)
+		return keel_emulate(vcpu, 0, exit);
+	switch (keel_dr_access(vcpu, &dr)) {
+	case X86_TRAP_UD:
+		return inject_ud(vcpu);
+	case X86_TRAP_DB:
+		keel_queue_db(vcpu, KEEL_DR6_BD);
+		return KEEL_RESUME;
+	}
+	if (!exit->u.dr.write) {
+		keel_gpr_set(vcpu, exit->u.dr.gpr, keel_get_dr(vcpu, dr) & mode_mask(vcpu));
+		return keel_skip(vcpu, exit);
+	}
+	if (keel_set_dr(vcpu, dr, keel_gpr_get(vcpu, exit->u.dr.gpr) & mode_mask(vcpu)))
+		return keel_inject_gp(vcpu, 0);
+	return keel_skip(vcpu, exit);
+}
+
+/* ---- faults and events ------------------------------------------------------------ */
+
+/*
+ * An access to no memory while the CPU was delivering an event: the accesses of the
+ * delivery (stack, descriptor tables) cannot be emulated.
+ */
+static int mmio_in_delivery(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+{
+	u64 data[] = {
+		exit->vectoring.vector | (u64)exit->vectoring.type << 8,
+		exit->hw_reason, exit->hw_info[0], exit->u.fault.gpa,
+	};
+
+	return keel_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV, ARRAY_SIZE(data), data);
+}
+
+static int handle_tdp_fault(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	int ret;
+
+	vcpu->stats.tdp_faults++;
+	ret = keel_mmu_fault(vcpu, exit->u.fault.gpa, exit->u.fault.access);
+	trace_keel_fault(vcpu->id, exit->u.fault.gpa, exit->u.fault.access, ret);
+	if (ret < 0)
+		return ret;
+	if (ret == KEEL_FAULT_FIXED) {
+		vcpu->stats.tdp_fixed++;
+		return KEEL_RESUME;
+	}
+	if (exit->vectoring.type != KEEL_EVENT_NONE)
+		return mmio_in_delivery(vcpu, exit);
+	vcpu->stats.mmio_exits++;
+	return keel_emulate(vcpu, KEEL_EMUL_MMIO, exit);
+}
+
+static int handle_exception(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	switch (exit->u.exception.vector) {
+	case X86_TRAP_UD:
+		/* The other vendor's hypercall, or really undefined: the emulator knows. */
+		return keel_emulate(vcpu, KEEL_EMUL_UD, exit);
+	case X86_TRAP_DB:
+		keel_queue_db(vcpu, exit->u.exception.payload);
+		return KEEL_RESUME;
+	case X86_TRAP_PF:
+		keel_queue_page_fault(vcpu, exit->u.exception.payload, exit->u.exception.error);
+		return KEEL_RESUME;
+	}
+	if (exit->u.exception.has_error)
+		keel_queue_exception_e(vcpu, exit->u.exception.vector, exit->u.exception.error);
+	else
+		keel_queue_exception(vcpu, exit->u.exception.vector);
+	return KEEL_RESUME;
+}
+
+static int handle_host_event(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	vcpu->stats.irq_exits++;
+	return KEEL_RESUME;
+}
+
+static int handle_irq_window(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	vcpu->stats.irq_window_exits++;
+	keel_request(vcpu, KEEL_REQ_EVENT);
+	return KEEL_RESUME;
+}
+
+static int handle_nmi_window(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	vcpu->stats.nmi_window_exits++;
+	keel_request(vcpu, KEEL_REQ_EVENT);
+	return KEEL_RESUME;
+}
+
+static int handle_tpr(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	if (!vcpu->lapic) {
+		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
+		return KEEL_TO_USER;
+	}
+	keel_request(vcpu, KEEL_REQ_EVENT);
+	return KEEL_RESUME;
+}
+
+static int handle_shutdown(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+	return KEEL_TO_USER;
+}
+
+static int handle_fail_entry(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	vcpu->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+	vcpu->run->fail_entry.hardware_entry_failure_reason = exit->hw_reason;
+	vcpu->run->fail_entry.cpu = vcpu->cpu;
+	return KEEL_TO_USER;
+}
+
+static int handle_emulate(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	return keel_emulate(vcpu, 0, exit);
+}
+
+static int handle_unknown(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	u64 data[] = { exit->hw_reason, vcpu->cpu };
+
+	pr_warn_ratelimited("keel: exit for a reason that was not asked for: 0x%llx\n",
+			    exit->hw_reason);
+	return keel_internal_error(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON,
+				   ARRAY_SIZE(data), data);
+}
+
+/* ---- the table -------------------------------------------------------------------- */
+
+/* May be handled with the FPU and the vCPU loaded: does not sleep. */
+#define ATOMIC	BIT(0)
+/* ... if the CPU told the instruction's length: finding it out reads guest memory. */
+#define ATOMIC_IF_LEN	BIT(1)
+/* ... if, besides, the MSR is one of the local APIC's. */
+#define ATOMIC_IF_APIC	BIT(2)
+
+static const struct {
+	keel_exit_fn fn;
+	u32 flags;
+} handlers[KEEL_EXIT_NR] = {
+	[KEEL_EXIT_UNKNOWN]	= { handle_unknown },
+	[KEEL_EXIT_HOST_EVENT]	= { handle_host_event, ATOMIC },
+	[KEEL_EXIT_EXCEPTION]	= { handle_exception },
+	[KEEL_EXIT_CPUID]	= { handle_cpuid, ATOMIC_IF_LEN },
+	[KEEL_EXIT_HLT]		= { handle_hlt, ATOMIC_IF_LEN },
+	[KEEL_EXIT_IO]		= { handle_io },
+	[KEEL_EXIT_MSR]		= { handle_msr, ATOMIC_IF_APIC },
+	[KEEL_EXIT_CR]		= { handle_cr },
+	[KEEL_EXIT_DR]		= { handle_dr },
+	[KEEL_EXIT_TDP_FAULT]	= { handle_tdp_fault },
+	[KEEL_EXIT_HYPERCALL]	= { handle_hypercall },
+	[KEEL_EXIT_RDPMC]	= { handle_rdpmc, ATOMIC },
+	[KEEL_EXIT_PAUSE]	= { handle_pause },
+	[KEEL_EXIT_MONITOR]	= { handle_monitor, ATOMIC_IF_LEN },
+	[KEEL_EXIT_MWAIT]	= { handle_monitor, ATOMIC_IF_LEN },
+	[KEEL_EXIT_INVD]	= { handle_invd, ATOMIC_IF_LEN },
+	[KEEL_EXIT_INVLPGA]	= { handle_forbidden, ATOMIC },
+	[KEEL_EXIT_XSETBV]	= { handle_xsetbv },
+	[KEEL_EXIT_IRQ_WINDOW]	= { handle_irq_window, ATOMIC },
+	[KEEL_EXIT_NMI_WINDOW]	= { handle_nmi_window, ATOMIC },
+	[KEEL_EXIT_TPR]		= { handle_tpr, ATOMIC },
+	[KEEL_EXIT_SHUTDOWN]	= { handle_shutdown, ATOMIC },
+	[KEEL_EXIT_FAIL_ENTRY]	= { handle_fail_entry, ATOMIC },
+	[KEEL_EXIT_EMULATE]	= { handle_emulate },
+};
+
+static bool apic_msr(u32 msr)
+{
+	return (msr >= APIC_BASE_MSR && msr <= APIC_BASE_MSR + 0xff) || msr == MSR_IA32_TSC_DEADLINE;
+}
+
+/**
+ * keel_exit_is_atomic() - may keel_handle_exit() run with the vCPU still loaded?
+ * @vcpu: the vCPU
+ * @exit: the exit
+ */
+bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+{
+	u32 flags = handlers[exit->reason].flags;
+
+	if (flags & ATOMIC_IF_APIC)
+		return exit->insn_len && apic_msr(vcpu->gpr[KEEL_RCX]);
+	if (flags & ATOMIC_IF_LEN)
+		return exit->insn_len;
+	return flags & ATOMIC;
+}
+
+/**
+ * keel_handle_exit() - do what the guest left for
+ * @vcpu: the vCPU
+ * @exit: the exit
+ *
+ * vcpu->mutex held, interrupts on; preemption off only if keel_exit_is_atomic().
+ * Return: KEEL_RESUME, KEEL_TO_USER or -errno.
+ */
+int keel_handle_exit(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	return handlers[exit->reason].fn(vcpu, exit);
+}

@@ -1,0 +1,597 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* KVM_RUN: the loop around entry and exit, HLT, and what ends the loop. */
+#include <linux/kvm_para.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
+#include <linux/task_work.h>
+
+#include "guest_ctx.h"
+#include "keel.h"
+#include "trace.h"
+
+extern bool keel_rebooting;
+
+/* ---- work of the thread itself ---------------------------------------------------- */
+
+/*
+ * Work for which KVM_RUN must go back to user space.  TIF_NOTIFY_RESUME alone does
+ * not count (rseq sets it at each preemption, and only the way to user mode needs
+ * it); task work that waits for that way does.
+ */
+static bool must_leave(void)
+{
+	return signal_pending(current) ||
+	       (test_thread_flag(TIF_NOTIFY_RESUME) && task_work_pending(current));
+}
+
+/* Called outside of a load section; lets others run. */
+static void yield_cpu(struct keel_vcpu *vcpu)
+{
+	WRITE_ONCE(vcpu->pv.preempted, false);
+	cond_resched();
+	if (vcpu->pv.steal_msr & KVM_MSR_ENABLED)
+		keel_request(vcpu, KEEL_REQ_STEAL);
+}
+
+/* The scheduler wants the CPU: tell the guest first, since put() may lose it. */
+static void put_for_resched(struct keel_vcpu *vcpu)
+{
+	WRITE_ONCE(vcpu->pv.preempted, true);
+	vcpu->stats.preemptions++;
+	keel_steal_preempted(vcpu);
+	keel_vcpu_put(vcpu);
+	yield_cpu(vcpu);
+}
+
+/* ---- requests --------------------------------------------------------------------- */
+
+static bool take_request(struct keel_vcpu *vcpu, enum keel_request req)
+{
+	if (!test_bit(req, &vcpu->requests))
+		return false;
+	clear_bit(req, &vcpu->requests);
+	/* What the request is about was written before it was set. */
+	smp_mb__after_atomic();
+	return true;
+}
+
+static int split_eoi(struct keel_vcpu *vcpu)
+{
+	u8 vector;
+
+	if (!keel_lapic_take_split_eoi(vcpu, &vector))
+		return KEEL_RESUME;
+	vcpu->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+	vcpu->run->eoi.vector = vector;
+	return KEEL_TO_USER;
+}
+
+/* Those whose service may sleep; outside of a load section. */
+static int serve_slow_requests(struct keel_vcpu *vcpu)
+{
+	if (take_request(vcpu, KEEL_REQ_VM_DEAD))
+		return -EIO;
+	if (take_request(vcpu, KEEL_REQ_TRIPLE_FAULT)) {
+		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return KEEL_TO_USER;
+	}
+	if (take_request(vcpu, KEEL_REQ_RELOAD_ROOT)) {
+		keel_ops.set_root(vcpu, vcpu->vm->tdp.root_hpa);
+		keel_ops.flush_tlb(vcpu);
+	}
+	if (take_request(vcpu, KEEL_REQ_CLOCK)) {
+		int ret = keel_clock_update(vcpu);
+
+		if (ret)
+			return ret;
+	}
+	if (take_request(vcpu, KEEL_REQ_STEAL))
+		keel_steal_update(vcpu);
+	if (take_request(vcpu, KEEL_REQ_APIC_EVENT) && keel_lapic_apic_event_pending(vcpu)) {
+		keel_lapic_accept_events(vcpu);
+		/* INIT stops it; the loop waits for the SIPI. */
+		if (vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
+			return KEEL_RESUME;
+	}
+	if (take_request(vcpu, KEEL_REQ_IOAPIC_EOI))
+		return split_eoi(vcpu);
+	return KEEL_RESUME;
+}
+
+#define FAST_REQUESTS	(BIT(KEEL_REQ_EVENT) | BIT(KEEL_REQ_TLB_FLUSH) | BIT(KEEL_REQ_TIMER) | \
+			 BIT(KEEL_REQ_UNBLOCK))
+
+/* All that waits before an entry.  KEEL_RESUME: enter now. */
+static int serve_requests(struct keel_vcpu *vcpu)
+{
+	int ret;
+
+	if (READ_ONCE(vcpu->requests) & ~FAST_REQUESTS) {
+		keel_vcpu_put(vcpu);
+		ret = serve_slow_requests(vcpu);
+		if (ret != KEEL_RESUME)
+			return ret;
+	}
+	if (take_request(vcpu, KEEL_REQ_TLB_FLUSH)) {
+		vcpu->stats.tlb_flush++;
+		keel_ops.flush_tlb(vcpu);
+	}
+	if (take_request(vcpu, KEEL_REQ_TIMER))
+		keel_lapic_timer_inject(vcpu);
+	take_request(vcpu, KEEL_REQ_UNBLOCK);
+	if (take_request(vcpu, KEEL_REQ_EVENT) || vcpu->run->request_interrupt_window) {
+		vcpu->stats.req_event++;
+		return keel_inject_events(vcpu);
+	}
+	return KEEL_RESUME;
+}
+
+/* ---- one entry -------------------------------------------------------------------- */
+
+/* Something came up between serve_requests() and the entry; interrupts off. */
+static bool last_check_fails(struct keel_vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->requests) || must_leave() || need_resched() ||
+	       READ_ONCE(keel_rebooting) || READ_ONCE(vcpu->run->immediate_exit);
+}
+
+/* The entry is off: what inject() handed over comes back into the queue. */
+static void abort_entry(struct keel_vcpu *vcpu)
+{
+	struct keel_event ev;
+
+	keel_ops.cancel_inject(vcpu, &ev);
+	keel_events_clear_injected(&vcpu->events);
+	keel_events_requeue(&vcpu->events, &ev);
+	set_bit(KEEL_REQ_EVENT, &vcpu->requests);
+}
+
+/*
+ * Enter the guest and come back with @exit filled in.  False: not entered.  On
+ * return the vCPU is loaded and interrupts are on.
+ */
+static bool enter_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	if (!vcpu->loaded)
+		keel_vcpu_load(vcpu);
+
+	local_irq_disable();
+	/*
+	 * The mode first, then the look at what waits: who sets a request and then
+	 * finds the mode not IN_GUEST relies on this order (a full barrier on both
+	 * sides).  From here on a kick is an IPI, and with interrupts off that IPI
+	 * ends the guest's run right after entry.
+	 */
+	smp_store_mb(vcpu->mode, KEEL_IN_GUEST);
+	if (last_check_fails(vcpu)) {
+		WRITE_ONCE(vcpu->mode, KEEL_OUTSIDE);
+		abort_entry(vcpu);
+		local_irq_enable();
+		return false;
+	}
+
+	trace_keel_entry(vcpu->id, vcpu->rip);
+	WRITE_ONCE(vcpu->stats.guest_mode, 1);
+	keel_guest_time_begin();
+	keel_switch_guest_dr(vcpu);
+
+	keel_ops.enter(vcpu);
+
+	keel_switch_host_dr(vcpu);
+	/* What the guest flushed or mapped before is done with; kicks wake, or wait for nothing. */
+	smp_store_release(&vcpu->mode, KEEL_OUTSIDE);
+	WRITE_ONCE(vcpu->stats.guest_mode, 0);
+	vcpu->stats.exits++;
+	keel_ops.decode_exit(vcpu, exit);
+
+	/* The interrupt that ended the run is served here and still counts as the guest's time. */
+	local_irq_enable();
+	nop();
+	local_irq_disable();
+	keel_guest_time_end();
+	local_irq_enable();
+
+	keel_events_clear_injected(&vcpu->events);
+	if (exit->vectoring.type != KEEL_EVENT_NONE) {
+		keel_events_requeue(&vcpu->events, &exit->vectoring);
+		set_bit(KEEL_REQ_EVENT, &vcpu->requests);
+	}
+	trace_keel_exit(vcpu->id, vcpu->rip, exit);
+	return true;
+}
+
+static int run_once(struct keel_vcpu *vcpu)
+{
+	struct keel_exit exit;
+	int ret;
+
+	ret = serve_requests(vcpu);
+	if (ret != KEEL_RESUME || vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
+		return ret;
+	if (!enter_guest(vcpu, &exit))
+		return KEEL_RESUME;
+	/* A handler that may sleep gets the thread without the section. */
+	if (!keel_exit_is_atomic(vcpu, &exit))
+		keel_vcpu_put(vcpu);
+	return keel_handle_exit(vcpu, &exit);
+}
+
+/* ---- HLT -------------------------------------------------------------------------- */
+
+static bool irq_ready(struct keel_vcpu *vcpu)
+{
+	return keel_irq_pending(vcpu) && keel_ops.event_allowed(vcpu, KEEL_EVENT_IRQ);
+}
+
+static bool nmi_ready(struct keel_vcpu *vcpu)
+{
+	return (vcpu->events.nmi_pending || READ_ONCE(vcpu->events.nmi_queued)) &&
+	       keel_ops.event_allowed(vcpu, KEEL_EVENT_NMI);
+}
+
+/**
+ * keel_vcpu_runnable() - is there a reason for a vCPU in HLT (or INIT) to go on?
+ * @vcpu: the vCPU
+ *
+ * The vCPU's own thread; not loaded.
+ */
+bool keel_vcpu_runnable(struct keel_vcpu *vcpu)
+{
+	if (vcpu->mp_state == KVM_MP_STATE_RUNNABLE || READ_ONCE(vcpu->pv_unhalted))
+		return true;
+	if (keel_lapic_apic_event_pending(vcpu))
+		return true;
+	/* Waiting for INIT or SIPI, nothing else counts. */
+	if (vcpu->mp_state != KVM_MP_STATE_HALTED)
+		return READ_ONCE(vcpu->requests) & BIT(KEEL_REQ_VM_DEAD);
+	return vcpu->events.exc.pending || nmi_ready(vcpu) || irq_ready(vcpu) ||
+	       keel_lapic_timer_pending(vcpu) ||
+	       (READ_ONCE(vcpu->requests) & (BIT(KEEL_REQ_UNBLOCK) | BIT(KEEL_REQ_VM_DEAD) |
+					     BIT(KEEL_REQ_TRIPLE_FAULT)));
+}
+
+static bool poll_may_go_on(void)
+{
+	return single_task_running() && !need_resched() && !signal_pending(current);
+}
+
+/*
+ * Poll for a while before sleeping: a wake-up costs more than many short waits.
+ * The time adapts: doubled when the event came soon after we gave up, back to
+ * nothing when it was far away.
+ */
+static bool poll_for_event(struct keel_vcpu *vcpu, u64 start)
+{
+	u64 limit = vcpu->halt_poll_ns, now = start;
+
+	if (!limit)
+		return false;
+	vcpu->stats.halt_attempted_poll++;
+	do {
+		if (keel_vcpu_runnable(vcpu)) {
+			vcpu->stats.halt_successful_poll++;
+			vcpu->stats.halt_poll_success_ns += now - start;
+			return true;
+		}
+		cpu_relax();
+		now = ktime_get_ns();
+	} while (now - start < limit && poll_may_go_on());
+	vcpu->stats.halt_poll_fail_ns += now - start;
+	return false;
+}
+
+static void adapt_poll(struct keel_vcpu *vcpu, u64 waited, bool polled)
+{
+	u64 max = READ_ONCE(keel_halt_poll_ns);
+
+	if (waited > max)
+		vcpu->halt_poll_ns = 0;
+	else if (!polled)
+		vcpu->halt_poll_ns = min(max, max_t(u64, 10000, vcpu->halt_poll_ns * 2));
+	else
+		vcpu->halt_poll_ns = min(max, vcpu->halt_poll_ns);
+}
+
+static void sleep_for_event(struct keel_vcpu *vcpu)
+{
+	prepare_to_rcuwait(&vcpu->wait);
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (keel_vcpu_runnable(vcpu) || signal_pending(current))
+			break;
+		schedule();
+	}
+	finish_rcuwait(&vcpu->wait);
+}
+
+static void wait_for_event(struct keel_vcpu *vcpu)
+{
+	u64 start = ktime_get_ns(), waited;
+	bool polled;
+
+	polled = poll_for_event(vcpu, start);
+	if (!polled)
+		sleep_for_event(vcpu);
+	waited = ktime_get_ns() - start;
+	vcpu->stats.halt_wait_ns += polled ? 0 : waited;
+	adapt_poll(vcpu, waited, polled);
+}
+
+/* The vCPU is halted or waits for INIT or SIPI. */
+static int block(struct keel_vcpu *vcpu)
+{
+	keel_vcpu_put(vcpu);
+	if (!keel_vcpu_runnable(vcpu))
+		wait_for_event(vcpu);
+	if (!keel_vcpu_runnable(vcpu))
+		return KEEL_RESUME;	/* a signal, seen by the loop */
+
+	if (keel_lapic_apic_event_pending(vcpu))
+		keel_lapic_accept_events(vcpu);
+	if (vcpu->mp_state == KVM_MP_STATE_HALTED) {
+		WRITE_ONCE(vcpu->pv_unhalted, false);
+		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+		keel_request(vcpu, KEEL_REQ_EVENT);
+	}
+	if (READ_ONCE(vcpu->requests) & BIT(KEEL_REQ_VM_DEAD))
+		return -EIO;
+	return KEEL_RESUME;
+}
+
+/**
+ * keel_vcpu_halt() - the guest executed HLT (RIP is past it)
+ * @vcpu: the vCPU
+ *
+ * Return: KEEL_RESUME, the loop blocks; or KEEL_TO_USER where the local APIC is
+ * user space's, and with it the waiting.
+ */
+int keel_vcpu_halt(struct keel_vcpu *vcpu)
+{
+	vcpu->stats.halt_exits++;
+	if (vcpu->lapic) {
+		vcpu->mp_state = KVM_MP_STATE_HALTED;
+		return KEEL_RESUME;
+	}
+	vcpu->run->exit_reason = KVM_EXIT_HLT;
+	return KEEL_TO_USER;
+}
+
+/* ---- the loop --------------------------------------------------------------------- */
+
+/* User space has the PIC and waits for the moment to hand over an interrupt. */
+static bool irq_window_open(struct keel_vcpu *vcpu)
+{
+	return !keel_irqchip_full(&vcpu->vm->irqchip) &&
+	       READ_ONCE(vcpu->run->request_interrupt_window) &&
+	       !vcpu->events.irq.injected && !vcpu->events.exc.pending &&
+	       keel_ops.event_allowed(vcpu, KEEL_EVENT_IRQ) &&
+	       (!vcpu->lapic || keel_lapic_accepts_extint(vcpu));
+}
+
+static int run_loop(struct keel_vcpu *vcpu)
+{
+	int ret;
+
+	for (;;) {
+		if (vcpu->mp_state == KVM_MP_STATE_RUNNABLE)
+			ret = run_once(vcpu);
+		else
+			ret = block(vcpu);
+		if (ret != KEEL_RESUME)
+			return ret;
+
+		if (READ_ONCE(vcpu->run->request_interrupt_window) && irq_window_open(vcpu)) {
+			vcpu->stats.request_irq_exits++;
+			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+			return KEEL_TO_USER;
+		}
+		if (must_leave() || READ_ONCE(vcpu->run->immediate_exit)) {
+			vcpu->stats.signal_exits++;
+			vcpu->run->exit_reason = KVM_EXIT_INTR;
+			return -EINTR;
+		}
+		if (READ_ONCE(keel_rebooting))
+			return -EIO;
+		if (need_resched()) {
+			if (vcpu->loaded)
+				put_for_resched(vcpu);
+			else
+				yield_cpu(vcpu);
+		}
+	}
+}
+
+/* An AP that waits for its SIPI: KVM_RUN returns when it has come, so that user space sees it. */
+static int wait_for_sipi(struct keel_vcpu *vcpu)
+{
+	int ret;
+
+	if (READ_ONCE(vcpu->run->immediate_exit))
+		return -EINTR;
+	ret = block(vcpu);
+	if (ret < 0)
+		return ret;
+	if (signal_pending(current)) {
+		vcpu->stats.signal_exits++;
+		vcpu->run->exit_reason = KVM_EXIT_INTR;
+		return -EINTR;
+	}
+	return -EAGAIN;
+}
+
+/* What user space reads in kvm_run after each KVM_RUN. */
+static void fill_run(struct keel_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->if_flag = !!(keel_rflags(vcpu) & X86_EFLAGS_IF);
+	run->cr8 = keel_get_cr8(vcpu);
+	run->apic_base = vcpu->apic_base;
+	run->flags = 0;
+	run->ready_for_interrupt_injection =
+		keel_irqchip_full(&vcpu->vm->irqchip) ||
+		(!vcpu->events.irq.injected && !vcpu->events.exc.pending &&
+		 keel_ops.event_allowed(vcpu, KEEL_EVENT_IRQ) &&
+		 (!vcpu->lapic || keel_lapic_accepts_extint(vcpu)));
+}
+
+static int prepare_and_run(struct keel_vcpu *vcpu)
+{
+	int (*complete)(struct keel_vcpu *vcpu) = vcpu->complete_io;
+	int ret;
+
+	if (vcpu->mp_state == KVM_MP_STATE_UNINITIALIZED)
+		return wait_for_sipi(vcpu);
+	if (!vcpu->lapic && keel_set_cr8(vcpu, READ_ONCE(vcpu->run->cr8)))
+		return -EINVAL;
+
+	if (complete) {
+		vcpu->complete_io = NULL;
+		ret = complete(vcpu);
+		if (ret != KEEL_RESUME)
+			return ret;
+	}
+	if (READ_ONCE(vcpu->run->immediate_exit))
+		return -EINTR;
+	return run_loop(vcpu);
+}
+
+static void sigset_begin(struct keel_vcpu *vcpu)
+{
+	if (vcpu->sigset_active)
+		sigprocmask(SIG_SETMASK, &vcpu->sigset, &current->real_blocked);
+}
+
+/*
+ * real_blocked is what the way to user space restores (set_restore_sigmask is for
+ * system calls that end); here the mask goes back at once, signals that it let
+ * through having made KVM_RUN return.
+ */
+static void sigset_end(struct keel_vcpu *vcpu)
+{
+	if (!vcpu->sigset_active)
+		return;
+	sigprocmask(SIG_SETMASK, &current->real_blocked, NULL);
+	sigemptyset(&current->real_blocked);
+}
+
+static void note_thread(struct keel_vcpu *vcpu)
+{
+	struct pid *old = rcu_dereference_protected(vcpu->pid, lockdep_is_held(&vcpu->mutex));
+	struct pid *new;
+
+	if (likely(old == task_pid(current)))
+		return;
+	new = get_task_pid(current, PIDTYPE_PID);
+	rcu_assign_pointer(vcpu->pid, new);
+	if (old) {
+		synchronize_rcu();
+		put_pid(old);
+	}
+}
+
+/**
+ * keel_vcpu_run() - KVM_RUN
+ * @vcpu: the vCPU
+ *
+ * vcpu->mutex held.
+ * Return: 0 with kvm_run filled in, or -errno: -EINTR for a signal or
+ * immediate_exit, -EAGAIN when an AP has been woken by its first SIPI.
+ */
+int keel_vcpu_run(struct keel_vcpu *vcpu)
+{
+	int ret;
+
+	note_thread(vcpu);
+	vcpu->has_run = true;
+	sigset_begin(vcpu);
+	vcpu->run->flags = 0;
+	ret = prepare_and_run(vcpu);
+	keel_vcpu_put(vcpu);
+	fill_run(vcpu);
+	sigset_end(vcpu);
+	return ret < 0 ? ret : 0;
+}
+
+/* ---- ends and states -------------------------------------------------------------- */
+
+/**
+ * keel_request_triple_fault() - the guest is to shut down at its next entry
+ * @vcpu: the vCPU
+ */
+void keel_request_triple_fault(struct keel_vcpu *vcpu)
+{
+	keel_request(vcpu, KEEL_REQ_TRIPLE_FAULT);
+}
+
+/**
+ * keel_internal_error() - give up on an instruction or a state that keel cannot handle
+ * @vcpu: the vCPU
+ * @suberror: KVM_INTERNAL_ERROR_*
+ * @ndata: words in @data, at most 16
+ * @data: what kvm_run.internal.data shows
+ *
+ * Return: KEEL_TO_USER.
+ */
+int keel_internal_error(struct keel_vcpu *vcpu, u32 suberror, int ndata, const u64 *data)
+{
+	struct kvm_run *run = vcpu->run;
+	int i;
+
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->internal.suberror = suberror;
+	run->internal.ndata = min_t(int, ndata, ARRAY_SIZE(run->internal.data));
+	for (i = 0; i < ndata && i < ARRAY_SIZE(run->internal.data); i++)
+		run->internal.data[i] = data[i];
+	return KEEL_TO_USER;
+}
+
+/**
+ * keel_get_mp_state() - KVM_GET_MP_STATE; vcpu->mutex held
+ * @vcpu: the vCPU
+ * @s: out
+ */
+int keel_get_mp_state(struct keel_vcpu *vcpu, struct kvm_mp_state *s)
+{
+	/* INIT and SIPI that have come count; what they do belongs to the state. */
+	if (keel_lapic_apic_event_pending(vcpu))
+		keel_lapic_accept_events(vcpu);
+	if ((vcpu->mp_state == KVM_MP_STATE_HALTED) && READ_ONCE(vcpu->pv_unhalted))
+		s->mp_state = KVM_MP_STATE_RUNNABLE;
+	else
+		s->mp_state = vcpu->mp_state;
+	return 0;
+}
+
+/**
+ * keel_set_mp_state() - KVM_SET_MP_STATE; vcpu->mutex held
+ * @vcpu: the vCPU
+ * @s: in
+ *
+ * Return: 0; -EINVAL for a state that x86 does not have, or any but RUNNABLE
+ * without a local APIC in the kernel.
+ */
+int keel_set_mp_state(struct keel_vcpu *vcpu, struct kvm_mp_state *s)
+{
+	switch (s->mp_state) {
+	case KVM_MP_STATE_RUNNABLE:
+		break;
+	case KVM_MP_STATE_UNINITIALIZED:
+	case KVM_MP_STATE_HALTED:
+	case KVM_MP_STATE_INIT_RECEIVED:
+	case KVM_MP_STATE_SIPI_RECEIVED:
+		if (!vcpu->lapic)
+			return -EINVAL;
+		break;
+	default:
+		return -EINVAL;
+	}
+	if (s->mp_state == KVM_MP_STATE_SIPI_RECEIVED) {
+		vcpu->mp_state = KVM_MP_STATE_INIT_RECEIVED;
+		keel_lapic_latch_sipi(vcpu);
+	} else {
+		vcpu->mp_state = s->mp_state;
+	}
+	keel_request(vcpu, KEEL_REQ_EVENT);
+	return 0;
+}
