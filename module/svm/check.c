@@ -88,7 +88,8 @@ static bool no_asid(const struct vmcb *v)
 
 static bool bad_event(const struct vmcb *v)
 {
-	u32 info = v->control.exit_int_info;
+	u32 info = v->control.event_inj & EVENT_VALID ? v->control.event_inj :
+		   v->control.exit_int_info;
 
 	/* Types 1, 5, 6 and 7 are not defined, and vector 2 is no exception. */
 	return (info & EVENT_VALID) &&

@@ -137,8 +137,10 @@ void svm_cancel_inject(struct keel_vcpu *vcpu, struct keel_event *ev)
  */
 void svm_decode_vectoring(struct svm_vcpu *svm, struct keel_event *ev)
 {
-	const struct vmcb_control *c = &svm->vmcb->control;
+	struct vmcb_control *c = &svm->vmcb->control;
 
+	/* Delivered, or given back right here. */
+	c->event_inj = 0;
 	if (likely(!(c->exit_int_info & EVENT_VALID))) {
 		ev->type = KEEL_EVENT_NONE;
 		return;
@@ -192,7 +194,7 @@ void svm_want_window(struct keel_vcpu *vcpu, u32 windows)
 	if (changed & KEEL_WIN_IRQ)
 		set_irq_window(svm, windows & KEEL_WIN_IRQ);
 	if (changed & KEEL_WIN_TPR)
-		svm_update_intercepts(svm);
+		svm_update_cr_intercepts(svm);
 	/* KEEL_WIN_NMI: svm_nmi_prepare() */
 }
 

@@ -70,6 +70,9 @@ static void decode_io(struct svm_vcpu *svm, struct keel_exit *exit)
 	exit->u.io.string = c->exit_info_1 & IOIO_STRING;
 	exit->u.io.rep = c->exit_info_1 & IOIO_REP;
 	exit->u.io.next_rip = c->exit_info_2;
+	/* Known on every CPU. */
+	if (!exit->insn_len && c->exit_info_2 - svm->vmcb->save.rip <= 15)
+		exit->insn_len = c->exit_info_2 - svm->vmcb->save.rip;
 }
 
 /*
@@ -229,8 +232,8 @@ void svm_decode_exit(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 	if (code == VMEXIT_INVALID) {
 		/* Nothing was delivered: the event that was to go in still waits. */
-		svm_cancel_inject(vcpu, &exit->vectoring);
 		decode_invalid(svm, exit);
+		svm_cancel_inject(vcpu, &exit->vectoring);
 		return;
 	}
 	svm_decode_vectoring(svm, &exit->vectoring);

@@ -29,7 +29,7 @@ static atomic64_t last_serial;
  * CR4: a machine check with CR4.MCE 0 shuts the CPU down, so MCE is always 1 in
  * hardware, and reads exit while the guest's is 0.
  */
-static void set_cr_intercepts(struct svm_vcpu *svm)
+void svm_update_cr_intercepts(struct svm_vcpu *svm)
 {
 	struct vmcb_control *c = &svm->vmcb->control;
 	const struct keel_vcpu *vcpu = &svm->vcpu;
@@ -51,14 +51,15 @@ static void set_cr_intercepts(struct svm_vcpu *svm)
 /*
  * #MC is the host's.  #DB and #AC: a guest can make the delivery of either cause
  * the next one for ever, with no instruction boundary for an interrupt in between
- * (CVE-2015-8104, CVE-2015-5307).  #UD where the guest believes to be on a CPU of
- * another vendor, whose hypercall instruction this one does not know.
+ * (CVE-2015-8104, CVE-2015-5307).  #UD for the other vendor's hypercall instruction,
+ * which KVM's guests may use unless the client has turned that quirk off.
  */
 static u32 exception_intercepts(const struct keel_vcpu *vcpu)
 {
 	u32 vectors = BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC);
 
-	if (!vcpu->cpuid.amd)
+	if (!vcpu->cpuid.amd ||
+	    !(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN))
 		vectors |= BIT(X86_TRAP_UD);
 	return vectors;
 }
@@ -104,12 +105,12 @@ static u32 misc3_intercepts(struct keel_vcpu *vcpu)
 }
 
 /* Recompute all intercepts but those of windows that events want (event.c). */
-void svm_update_intercepts(struct svm_vcpu *svm)
+static void update_intercepts(struct svm_vcpu *svm)
 {
 	struct vmcb_control *c = &svm->vmcb->control;
 	struct keel_vcpu *vcpu = &svm->vcpu;
 
-	set_cr_intercepts(svm);
+	svm_update_cr_intercepts(svm);
 	/* Debug registers are switched by software. */
 	c->intercept_dr_read = 0xffff;
 	c->intercept_dr_write = 0xffff;
@@ -128,7 +129,7 @@ static void svm_set_intercepts(struct keel_vcpu *vcpu)
 	svm->use_tsc_aux = svm_caps.tsc_aux && (keel_guest_has(vcpu, X86_FEATURE_RDTSCP) ||
 						keel_guest_has(vcpu, X86_FEATURE_RDPID));
 	svm_msrpm_update(svm);
-	svm_update_intercepts(svm);
+	update_intercepts(svm);
 }
 
 /* ---- registers: from the VMCB ----------------------------------------------------------- */
@@ -223,6 +224,13 @@ static void pull_crs(struct keel_vcpu *vcpu, const struct vmcb_save *save, u32 m
 		vcpu->efer = save->efer & ~EFER_SVME;
 }
 
+/* SVM has one bit for both kinds of shadow.  NMI blocking is kept in vcpu->events. */
+static u8 shadow_of(const struct vmcb *vmcb)
+{
+	return vmcb->control.int_state & INT_STATE_SHADOW ?
+	       KVM_X86_SHADOW_INT_STI | KVM_X86_SHADOW_INT_MOV_SS : 0;
+}
+
 static void svm_pull(struct keel_vcpu *vcpu, u32 mask)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
@@ -244,10 +252,8 @@ static void svm_pull(struct keel_vcpu *vcpu, u32 mask)
 	/* DR6 is software's: see push_dr(). */
 	if (mask & KEEL_R_DR)
 		vcpu->dr7 = save->dr7;
-	/* One bit for both kinds of shadow; NMI blocking is kept in vcpu->events. */
 	if (mask & KEEL_R_SHADOW)
-		vcpu->int_shadow = vmcb->control.int_state & INT_STATE_SHADOW ?
-				   KVM_X86_SHADOW_INT_STI | KVM_X86_SHADOW_INT_MOV_SS : 0;
+		vcpu->int_shadow = shadow_of(vmcb);
 	if (mask & KEEL_R_SYSMSR)
 		svm_pull_sysmsr(svm);
 }
@@ -319,7 +325,7 @@ static void push_crs(struct svm_vcpu *svm, u32 mask)
 		save->efer = vcpu->efer | EFER_SVME;
 	svm_changed(svm, CLEAN_CRX);
 	if (mask & (KEEL_R_CR0 | KEEL_R_CR4))
-		set_cr_intercepts(svm);
+		svm_update_cr_intercepts(svm);
 }
 
 /*
@@ -378,16 +384,15 @@ static void svm_push(struct keel_vcpu *vcpu, u32 mask)
  */
 static int svm_skip_insn(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
-	unsigned long rip = keel_rip(vcpu);
+	unsigned long rip = keel_rip(vcpu), next = rip + exit->insn_len;
 
-	if (exit->insn_len)
-		rip += exit->insn_len;
-	else if (exit->reason == KEEL_EXIT_IO && exit->u.io.next_rip)
-		rip = exit->u.io.next_rip;
-	else
+	if (!exit->insn_len)
 		return keel_emulate(vcpu, KEEL_EMUL_SKIP, exit) != KEEL_RESUME;
 
-	keel_set_rip(vcpu, keel_64bit(vcpu) ? rip : (u32)rip);
+	/* Outside of 64-bit mode RIP wraps at 4G; asking for the mode is dearer than this. */
+	if (unlikely((rip ^ next) >> 32) && !keel_64bit(vcpu))
+		next = (u32)next;
+	keel_set_rip(vcpu, next);
 	if (keel_rflags(vcpu) & X86_EFLAGS_RF) {
 		vcpu->rflags &= ~X86_EFLAGS_RF;
 		keel_dirty(vcpu, KEEL_R_RFLAGS);
@@ -483,7 +488,11 @@ static void svm_vcpu_free(struct keel_vcpu *vcpu)
 
 static void svm_vcpu_reset(struct keel_vcpu *vcpu, bool init)
 {
-	init_control(to_svm(vcpu));
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	init_control(svm);
+	if (!init)
+		svm->de_cfg = 0;
 	svm_push(vcpu, vcpu->dirty);
 	vcpu->dirty = 0;
 }
@@ -681,12 +690,12 @@ static void after_exit(struct svm_vcpu *svm)
 	vcpu->gpr[KEEL_RSP] = vmcb->save.rsp;
 	vcpu->rip = vmcb->save.rip;
 	vcpu->rflags = vmcb->save.rflags;
-	vcpu->avail = KEEL_R_RSP | KEEL_R_RIP | KEEL_R_RFLAGS;
+	vcpu->int_shadow = shadow_of(vmcb);
+	vcpu->avail = KEEL_R_RSP | KEEL_R_RIP | KEEL_R_RFLAGS | KEEL_R_SHADOW;
 	if (unlikely(svm->soft))
 		svm_undo_soft(svm);
 	save_tpr(svm);
 
-	vmcb->control.event_inj = 0;
 	if (svm_caps.vmcb_clean)
 		vmcb->control.clean = CLEAN_ALL;
 	if (unlikely(vmcb->control.exit_code == VMEXIT_EXCP0 + X86_TRAP_MC))

@@ -110,7 +110,7 @@ int svm_cpu_enable(void);
 void svm_cpu_disable(void);
 
 /* svm.c */
-void svm_update_intercepts(struct svm_vcpu *svm);
+void svm_update_cr_intercepts(struct svm_vcpu *svm);
 void svm_rebuild(struct svm_vcpu *svm);
 
 /* exit.c */
