@@ -36,12 +36,14 @@ bool virtq_enable(struct virtq *q, const struct guest_mem *mem, bool event_idx)
 	return true;
 }
 
-static void copy_desc(struct vring_desc *to, const struct vring_desc *from)
+/*
+ * An indirect table may have any alignment. The barrier keeps the compiler from
+ * reading the guest's memory again where the copy is used.
+ */
+static void copy_desc(struct vring_desc *to, const uint8_t *from)
 {
-	to->addr = LOAD(from->addr);
-	to->len = LOAD(from->len);
-	to->flags = LOAD(from->flags);
-	to->next = LOAD(from->next);
+	memcpy(to, from, sizeof(*to));
+	__asm__ volatile("" : : : "memory");
 }
 
 /* Adds one buffer; false if it is not RAM, out of order, or one too many. */
@@ -67,7 +69,7 @@ static bool add_buffer(struct virtq_chain *chain, const struct guest_mem *mem,
 
 /* Walks a table of @nr descriptors from @index, at most once around. */
 static bool walk_table(struct virtq_chain *chain, const struct guest_mem *mem,
-		       const struct vring_desc *table, unsigned int nr, unsigned int index,
+		       const uint8_t *table, unsigned int nr, unsigned int index,
 		       struct vring_desc *indirect)
 {
 	struct vring_desc desc;
@@ -75,7 +77,7 @@ static bool walk_table(struct virtq_chain *chain, const struct guest_mem *mem,
 	for (unsigned int steps = 0; steps < nr; steps++) {
 		if (index >= nr)
 			return false;
-		copy_desc(&desc, &table[index]);
+		copy_desc(&desc, table + index * sizeof(desc));
 		if (desc.flags & VRING_DESC_F_INDIRECT) {
 			/* Neither within an indirect table nor with a successor. */
 			if (!indirect || (desc.flags & VRING_DESC_F_NEXT))
@@ -95,15 +97,15 @@ static bool walk_table(struct virtq_chain *chain, const struct guest_mem *mem,
 static bool walk_chain(struct virtq *q, const struct guest_mem *mem, struct virtq_chain *chain)
 {
 	struct vring_desc indirect = { 0 };
-	const struct vring_desc *table;
+	const uint8_t *table;
 	unsigned int nr;
 
-	if (!walk_table(chain, mem, q->desc, q->size, chain->head, &indirect))
+	if (!walk_table(chain, mem, (const uint8_t *)q->desc, q->size, chain->head, &indirect))
 		return false;
 	if (!(indirect.flags & VRING_DESC_F_INDIRECT))
 		return true;
-	nr = indirect.len / sizeof(*table);
-	if (!nr || indirect.len % sizeof(*table) || nr > VIRTQ_MAX_SIZE)
+	nr = indirect.len / sizeof(indirect);
+	if (!nr || indirect.len % sizeof(indirect) || nr > VIRTQ_MAX_SIZE)
 		return false;
 	table = mem_ptr(mem, indirect.addr, indirect.len);
 	return table && walk_table(chain, mem, table, nr, 0, NULL);
@@ -220,6 +222,8 @@ size_t iov_read(const struct iovec *iov, unsigned int nr, size_t offset, void *b
 		offset -= skip;
 		if (part > len - done)
 			part = len - done;
+		if (!part)
+			continue;
 		memcpy((uint8_t *)buf + done, (uint8_t *)iov[i].iov_base + skip, part);
 		done += part;
 	}
@@ -238,6 +242,8 @@ size_t iov_write(const struct iovec *iov, unsigned int nr, size_t offset, const 
 		offset -= skip;
 		if (part > len - done)
 			part = len - done;
+		if (!part)
+			continue;
 		memcpy((uint8_t *)iov[i].iov_base + skip, (const uint8_t *)buf + done, part);
 		done += part;
 	}
