@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Machine-check registers (SDM vol. 3, "Machine-Check Architecture").
+ *
+ * They hold what the guest and user space put there; no error of the host ever
+ * shows in them.  vcpu->mce_banks: CTL, STATUS, ADDR and MISC of each bank,
+ * then one CTL2 a bank.
+ */
+#include <linux/nospec.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <asm/mce.h>
+
+#include "keel.h"
+#include "state.h"
+
+#define KEEL_MCG_CAP_GIVEN	(MCG_CTL_P | MCG_SER_P)
+#define KEEL_CTL2_BASE		(4 * KEEL_MCE_BANKS)
+#define KEEL_HWCR_MC_STATUS_WR	BIT_ULL(18)
+
+static u32 keel_mce_nr_banks(struct keel_vcpu *vcpu)
+{
+	return vcpu->mcg_cap & MCG_BANKCNT_MASK;
+}
+
+int keel_mce_init(struct keel_vcpu *vcpu)
+{
+	vcpu->mce_banks = kcalloc(5 * KEEL_MCE_BANKS, sizeof(u64), GFP_KERNEL_ACCOUNT);
+	if (!vcpu->mce_banks)
+		return -ENOMEM;
+	vcpu->mcg_cap = KEEL_MCE_BANKS;
+	return 0;
+}
+
+void keel_mce_free(struct keel_vcpu *vcpu)
+{
+	kfree(vcpu->mce_banks);
+	vcpu->mce_banks = NULL;
+}
+
+/**
+ * keel_setup_mce() - KVM_X86_SETUP_MCE
+ * @vcpu: the vCPU
+ * @mcg_cap: the guest's MCG_CAP
+ */
+int keel_setup_mce(struct keel_vcpu *vcpu, u64 mcg_cap)
+{
+	u32 banks = mcg_cap & MCG_BANKCNT_MASK, i;
+
+	if (!banks || banks > KEEL_MCE_BANKS)
+		return -EINVAL;
+	/* Bits 23:16 count the extended registers, which are user space's to describe. */
+	if (mcg_cap & ~(KEEL_MCG_CAP_GIVEN | MCG_BANKCNT_MASK | MCG_EXT_CNT_MASK))
+		return -EINVAL;
+	vcpu->mcg_cap = mcg_cap;
+	if (mcg_cap & MCG_CTL_P)
+		vcpu->mcg_ctl = ~0ULL;
+	for (i = 0; i < banks; i++)
+		vcpu->mce_banks[4 * i] = ~0ULL;
+	return 0;
+}
+
+/* Where a bank's register is kept, NULL if the guest has no such bank. */
+static u64 *keel_mce_slot(struct keel_vcpu *vcpu, u32 msr)
+{
+	u32 banks = min_t(u32, keel_mce_nr_banks(vcpu), KEEL_MCE_BANKS), i;
+
+	if (msr >= MSR_IA32_MC0_CTL) {
+		i = msr - MSR_IA32_MC0_CTL;
+		if (i >= 4 * banks)
+			return NULL;
+		return &vcpu->mce_banks[array_index_nospec(i, 4 * KEEL_MCE_BANKS)];
+	}
+	i = msr - MSR_IA32_MC0_CTL2;
+	if (i >= banks)
+		return NULL;
+	return &vcpu->mce_banks[KEEL_CTL2_BASE + array_index_nospec(i, KEEL_MCE_BANKS)];
+}
+
+int keel_mce_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host)
+{
+	u64 *slot;
+
+	switch (msr) {
+	case MSR_IA32_MCG_CAP:
+		*data = vcpu->mcg_cap;
+		return 0;
+	case MSR_IA32_MCG_STATUS:
+		*data = vcpu->mcg_status;
+		return 0;
+	case MSR_IA32_MCG_CTL:
+		if (!(vcpu->mcg_cap & MCG_CTL_P) && !host)
+			return 1;
+		*data = vcpu->mcg_ctl;
+		return 0;
+	}
+	slot = keel_mce_slot(vcpu, msr);
+	if (!slot || (msr < MSR_IA32_MC0_CTL && !(vcpu->mcg_cap & MCG_CMCI_P) && !host))
+		return 1;
+	*data = *slot;
+	return 0;
+}
+
+static bool keel_mce_bank_valid(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
+{
+	if (msr < MSR_IA32_MC0_CTL) {
+		if (!(vcpu->mcg_cap & MCG_CMCI_P) && (data || !host))
+			return false;
+		return !(data & ~(MCI_CTL2_CMCI_EN | MCI_CTL2_CMCI_THRESHOLD_MASK));
+	}
+	switch (msr & 3) {
+	case 0:
+		/*
+		 * All or nothing, except that some systems leave bit 10 (the
+		 * GART walk of the K8's bank 4) or bit 0 clear.
+		 */
+		return !data || (data | BIT(10) | BIT(0)) == ~0ULL;
+	case 1:
+		/* Software clears it; AMD lets it be written for tests (HWCR). */
+		return host || !data ||
+		       (vcpu->cpuid.amd && (vcpu->hwcr & KEEL_HWCR_MC_STATUS_WR));
+	default:
+		return true;
+	}
+}
+
+int keel_mce_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
+{
+	u64 *slot;
+
+	switch (msr) {
+	case MSR_IA32_MCG_STATUS:
+		vcpu->mcg_status = data;
+		return 0;
+	case MSR_IA32_MCG_CTL:
+		if (!(vcpu->mcg_cap & MCG_CTL_P) && (data || !host))
+			return 1;
+		if (data && data != ~0ULL)
+			return 1;
+		vcpu->mcg_ctl = data;
+		return 0;
+	case MSR_IA32_MCG_CAP:
+		return 1;
+	}
+	slot = keel_mce_slot(vcpu, msr);
+	if (!slot || !keel_mce_bank_valid(vcpu, msr, data, host))
+		return 1;
+	*slot = data;
+	return 0;
+}
