@@ -146,6 +146,7 @@ struct keel_kvmclock {
 	bool use_master;
 	u64 master_ns;		/* host boottime at the reference point */
 	u64 master_tsc;		/* host TSC there */
+	u64 epoch;		/* the suspend after which the point was taken */
 	u64 wall_msr;
 };
 
@@ -232,6 +233,8 @@ struct keel_tsc {
 	u32 khz;		/* virtual TSC frequency */
 	u64 adjust;		/* IA32_TSC_ADJUST */
 	bool catchup;		/* no hardware scaling and the guest's is faster: follow by offset */
+	u64 ref_ns, ref_tsc;	/* the guest's TSC was ref_tsc at ref_ns; for catchup, unstable hosts */
+	u64 lost_seen;		/* of what host TSCs lost in suspend, how much is in offset */
 };
 
 /* A port access that user space is to finish: where it began and how long its instruction is. */

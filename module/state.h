@@ -70,9 +70,29 @@ void keel_mce_free(struct keel_vcpu *vcpu);
 int keel_mce_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host);
 int keel_mce_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
 
-/* tsc.c: ns of the raw monotonic clock plus suspend, which kvmclock counts too */
-u64 keel_host_base_ns(void);
+/* tsc.c */
+extern u64 keel_tsc_lost;	/* host TSC cycles that suspends took away */
 u64 keel_tsc_scale(const struct keel_tsc *tsc, u64 host_tsc);
 u64 keel_ns_to_cycles(u32 khz, u64 ns);
+void keel_tsc_follow(struct keel_vcpu *vcpu);
+
+/* hostclock.c: the host's clocks and TSC at one instant */
+struct keel_instant {
+	u64 tsc;
+	u64 base_ns;	/* raw monotonic clock plus time in suspend: what kvmclock counts */
+	u64 real_ns;
+	bool by_tsc;	/* the host's own clock is the TSC, so @tsc is exact */
+};
+extern u64 keel_suspend_epoch;
+u64 keel_host_base_ns(void);
+void keel_host_instant(struct keel_instant *i);
+void keel_hostclock_init(void);
+void keel_hostclock_exit(void);
+
+/* kvmclock.c: a TSC changed: is the whole VM's clock still one? */
+void keel_clock_retrack(struct keel_vm *vm);
+
+/* steal.c */
+int keel_steal_set(struct keel_vcpu *vcpu, u64 data, bool host);
 
 #endif
