@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Hypercalls, by KVM's numbers and errors.  The result goes to RAX; the exit's
+ * handler skips the instruction after keel_hypercall() has returned.
+ */
+#include <linux/kvm_para.h>
+#include <linux/math64.h>
+#include <linux/pid.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/sched/task.h>
+
+#include "keel.h"
+#include "state.h"
+
+/* Let the thread of vCPU @id run in place of this one. */
+static void keel_hc_yield_to(struct keel_vcpu *vcpu, unsigned long id)
+{
+	struct keel_vcpu *target = keel_vcpu_by_id(vcpu->vm, id);
+	struct task_struct *task = NULL;
+	struct pid *pid;
+
+	/* Running already, or run by nobody: there is nothing to give it. */
+	if (!target || target == vcpu || READ_ONCE(target->cpu) >= 0 ||
+	    !mutex_is_locked(&target->mutex))
+		return;
+	rcu_read_lock();
+	pid = rcu_dereference(target->pid);
+	if (pid)
+		task = get_pid_task(pid, PIDTYPE_PID);
+	rcu_read_unlock();
+	if (!task)
+		return;
+	yield_to(task, true);
+	put_task_struct(task);
+}
+
+/* The holder of a ticket lock wakes the next in line, which sleeps in HLT. */
+static long keel_hc_kick(struct keel_vcpu *vcpu, unsigned long id)
+{
+	struct keel_vcpu *target = keel_vcpu_by_id(vcpu->vm, id);
+
+	if (target) {
+		WRITE_ONCE(target->pv_unhalted, true);
+		keel_request(target, KEEL_REQ_UNBLOCK);
+		keel_vcpu_kick(target);
+		keel_hc_yield_to(vcpu, id);
+	}
+	return 0;
+}
+
+/* The host's real-time clock and the guest's TSC at one instant (ptp_kvm). */
+static long keel_hc_clock_pairing(struct keel_vcpu *vcpu, gpa_t gpa, unsigned long type)
+{
+	struct kvm_clock_pairing pair = {};
+	struct keel_instant now;
+	u32 rem;
+
+	if (type != KVM_CLOCK_PAIRING_WALLCLOCK)
+		return -KVM_EOPNOTSUPP;
+	keel_host_instant(&now);
+	if (!now.by_tsc || vcpu->tsc.catchup)
+		return -KVM_EOPNOTSUPP;
+	pair.sec = div_u64_rem(now.real_ns, NSEC_PER_SEC, &rem);
+	pair.nsec = rem;
+	pair.tsc = keel_guest_tsc(vcpu, now.tsc);
+	return keel_gpa_write(vcpu->vm, gpa, &pair, sizeof(pair)) ? -KVM_EFAULT : 0;
+}
+
+static long keel_hc_do(struct keel_vcpu *vcpu, unsigned long nr, const unsigned long *a, bool op64)
+{
+	switch (nr) {
+	case KVM_HC_VAPIC_POLL_IRQ:
+		return 0;	/* the exit was the point */
+	case KVM_HC_KICK_CPU:
+		return keel_hc_kick(vcpu, a[1]);
+	case KVM_HC_CLOCK_PAIRING:
+		return keel_hc_clock_pairing(vcpu, a[0], a[1]);
+	case KVM_HC_SEND_IPI:
+		if (!vcpu->lapic)
+			return -KVM_ENOSYS;
+		return keel_pv_send_ipi(vcpu->vm, a[0], a[1], a[2], a[3], op64);
+	case KVM_HC_SCHED_YIELD:
+		keel_hc_yield_to(vcpu, a[0]);
+		return 0;
+	default:
+		return -KVM_ENOSYS;
+	}
+}
+
+/**
+ * keel_hypercall() - VMCALL or VMMCALL
+ * @vcpu: the vCPU; may sleep
+ *
+ * Return: enum keel_result.
+ */
+int keel_hypercall(struct keel_vcpu *vcpu)
+{
+	bool op64 = keel_64bit(vcpu);
+	unsigned long mask = op64 ? ~0UL : GENMASK(31, 0);
+	unsigned long nr = keel_gpr_get(vcpu, KEEL_RAX) & mask;
+	unsigned long a[4] = {
+		keel_gpr_get(vcpu, KEEL_RBX) & mask, keel_gpr_get(vcpu, KEEL_RCX) & mask,
+		keel_gpr_get(vcpu, KEEL_RDX) & mask, keel_gpr_get(vcpu, KEEL_RSI) & mask,
+	};
+	long ret = -KVM_EPERM;
+
+	vcpu->stats.hypercalls++;
+	if (keel_cpl(vcpu) == 0)
+		ret = keel_hc_do(vcpu, nr, a, op64);
+	keel_gpr_set(vcpu, KEEL_RAX, op64 ? ret : (u32)ret);
+	return KEEL_RESUME;
+}
