@@ -39,7 +39,7 @@ static enum emul_result probe_stack(struct emul_ctxt *c, u64 sp, unsigned int si
 	enum emul_result res;
 	u64 linear;
 
-	if (c->log_len)		/* a replay: it did not */
+	if (c->log_pos < c->log_len)	/* a replay: it did not */
 		return EMUL_CONTINUE;
 	sp &= emul_mask(emul_stack_bytes(c, &res));
 	if (res == EMUL_CONTINUE)
@@ -61,9 +61,12 @@ enum emul_result emul_op_push_rm(struct emul_ctxt *c)
 
 	if (c->insn.mod == 3)
 		return emul_push(c, emul_reg_read(c, c->insn.rm, size), size);
+	res = emul_linear(c, c->insn.seg, c->mem_off, size, EMUL_ACC_READ, &linear);
+	if (res != EMUL_CONTINUE)
+		return res;
 	res = probe_stack(c, c->gpr[EMUL_RSP] - size, size);
-	if (res == EMUL_CONTINUE)
-		res = emul_linear(c, c->insn.seg, c->mem_off, size, EMUL_ACC_READ, &linear);
+	if (res == EMUL_EXCEPTION && emul_probe(c, linear, size, EMUL_ACC_READ) == EMUL_CONTINUE)
+		res = probe_stack(c, c->gpr[EMUL_RSP] - size, size);	/* the source's goes first */
 	if (res == EMUL_CONTINUE)
 		res = emul_mem_read(c, linear, &val, size, EMUL_ACC_READ);
 	if (res == EMUL_CONTINUE)

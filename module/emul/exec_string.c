@@ -77,7 +77,8 @@ static enum emul_result probe_ahead(struct emul_ctxt *c, u64 linear, unsigned in
 {
 	enum emul_result res;
 
-	if (c->log_len || (linear >> 12 == c->probed && (linear & 4095) + size <= 4096))
+	if (c->log_pos < c->log_len ||
+	    (linear >> 12 == c->probed && (linear & 4095) + size <= 4096))
 		return EMUL_CONTINUE;
 	res = emul_probe(c, linear, size, access);
 	if (res == EMUL_CONTINUE)
@@ -94,8 +95,9 @@ static enum emul_result movs_step(struct emul_ctxt *c, bool *stop)
 	res = source(c, size, &from);
 	if (res == EMUL_CONTINUE)
 		res = target(c, size, EMUL_ACC_WRITE, &to);
-	if (res == EMUL_CONTINUE)
-		res = probe_ahead(c, to, size, EMUL_ACC_WRITE);
+	if (res != EMUL_CONTINUE)
+		return res;
+	res = probe_ahead(c, to, size, EMUL_ACC_WRITE);
 	if (res == EMUL_EXCEPTION && emul_probe(c, from, size, EMUL_ACC_READ) == EMUL_CONTINUE)
 		res = emul_probe(c, to, size, EMUL_ACC_WRITE);	/* the source's fault goes first */
 	if (res == EMUL_CONTINUE)
