@@ -270,3 +270,12 @@ void svm_nmi_finish(struct svm_vcpu *svm)
 		keel_request(&svm->vcpu, KEEL_REQ_EVENT);
 	}
 }
+
+/* svm_nmi_cancel(): undo svm_nmi_prepare(), the entry having failed */
+void svm_nmi_cancel(struct svm_vcpu *svm)
+{
+	if (svm->step && !svm->step_tf)
+		svm->vmcb->save.rflags &= ~(u64)X86_EFLAGS_TF;
+	svm->step = false;
+	svm->stepped = false;
+}

@@ -718,12 +718,17 @@ static void svm_enter(struct keel_vcpu *vcpu)
 	keel_guest_context_exit();
 
 	svm->switched = !off;
-	if (likely(!off)) {
+	if (likely(!off && lower_32_bits(svm->vmcb->control.exit_code) != VMEXIT_INVALID)) {
 		after_exit(svm);
 		return;
 	}
-	/* Nothing has happened: the VMCB is what it was. */
-	svm_nmi_finish(svm);
+	/*
+	 * The guest has not run.  Emulated CPUs save the host's registers into the VMCB all
+	 * the same when VMRUN fails: what is cached here is the guest's, and goes back.
+	 */
+	svm_nmi_cancel(svm);
+	keel_dirty(vcpu, vcpu->avail);
+	svm_changed(svm, CLEAN_ALL);
 }
 
 const struct keel_backend svm_backend = {

@@ -126,6 +126,7 @@ bool svm_event_allowed(struct keel_vcpu *vcpu, enum keel_event_type type);
 void svm_want_window(struct keel_vcpu *vcpu, u32 windows);
 void svm_nmi_prepare(struct svm_vcpu *svm);
 void svm_nmi_finish(struct svm_vcpu *svm);
+void svm_nmi_cancel(struct svm_vcpu *svm);
 void svm_undo_soft(struct svm_vcpu *svm);
 void svm_decode_vectoring(struct svm_vcpu *svm, struct keel_event *ev);
 
