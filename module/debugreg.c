@@ -12,7 +12,6 @@
 #include "keel.h"
 #include "state.h"
 
-#define KEEL_DR6_INIT	0xffff0ff0UL
 #define KEEL_DR6_BITS	0xe00fUL	/* B0-B3, BD, BS, BT */
 #define KEEL_DR7_INIT	0x400UL
 #define KEEL_DR7_BITS	0xffff2bffUL	/* what a guest can set; bit 10 is always 1 */
@@ -21,7 +20,7 @@
 static void keel_put_dr6(struct keel_vcpu *vcpu, unsigned long val)
 {
 	/* RTM and the bus-lock bit read as 1, since the guest has neither feature. */
-	vcpu->dr6 = (val & KEEL_DR6_BITS) | KEEL_DR6_INIT;
+	vcpu->dr6 = (val & KEEL_DR6_BITS) | KEEL_DR6_FIXED;
 }
 
 static void keel_put_dr7(struct keel_vcpu *vcpu, unsigned long val)
@@ -36,7 +35,7 @@ static void keel_put_dr7(struct keel_vcpu *vcpu, unsigned long val)
 void keel_dr_reset(struct keel_vcpu *vcpu)
 {
 	memset(vcpu->dr, 0, sizeof(vcpu->dr));
-	vcpu->dr6 = KEEL_DR6_INIT;
+	vcpu->dr6 = KEEL_DR6_FIXED;
 	vcpu->dr7 = KEEL_DR7_INIT;
 }
 

@@ -255,7 +255,7 @@ void keel_fpu_reset(struct keel_vcpu *vcpu, bool init)
 {
 	if (init)
 		return;
-	keel_fpu_put(vcpu);
+	keel_vcpu_put(vcpu);
 	keel_fpu_init_image(vcpu->fpu);
 	/* RESET, unlike FNINIT, leaves the control word at 40H and the tags at "zero". */
 	vcpu->fpu->xsave.i387.cwd = 0x40;
@@ -349,14 +349,14 @@ static void keel_fpu_materialise(struct keel_fpu *fpu, u64 component)
 
 void keel_fpu_xmm_get(struct keel_vcpu *vcpu, int reg, u8 data[16])
 {
-	keel_fpu_put(vcpu);
+	keel_vcpu_put(vcpu);
 	keel_fpu_materialise(vcpu->fpu, XFEATURE_MASK_SSE);
 	memcpy(data, (u8 *)vcpu->fpu->xsave.i387.xmm_space + 16 * (reg & 15), 16);
 }
 
 void keel_fpu_xmm_set(struct keel_vcpu *vcpu, int reg, const u8 data[16])
 {
-	keel_fpu_put(vcpu);
+	keel_vcpu_put(vcpu);
 	keel_fpu_materialise(vcpu->fpu, XFEATURE_MASK_SSE);
 	memcpy((u8 *)vcpu->fpu->xsave.i387.xmm_space + 16 * (reg & 15), data, 16);
 }
@@ -369,7 +369,7 @@ u32 keel_fpu_pkru(struct keel_vcpu *vcpu)
 {
 	struct keel_fpu *fpu = vcpu->fpu;
 
-	keel_fpu_put(vcpu);
+	keel_vcpu_put(vcpu);
 	if (!(keel_fpu_mask & fpu->xsave.header.xfeatures & XFEATURE_MASK_PKRU))
 		return 0;
 	return *(u32 *)((u8 *)fpu + keel_fpu_comp[XFEATURE_PKRU].offset);
@@ -379,7 +379,7 @@ int keel_get_fpu(struct keel_vcpu *vcpu, struct kvm_fpu *f)
 {
 	const struct fxregs_state *fx = &vcpu->fpu->xsave.i387;
 
-	keel_fpu_put(vcpu);
+	keel_vcpu_put(vcpu);
 	keel_fpu_materialise(vcpu->fpu, XFEATURE_MASK_FPSSE);
 	memset(f, 0, sizeof(*f));
 	memcpy(f->fpr, fx->st_space, sizeof(f->fpr));
@@ -400,7 +400,7 @@ int keel_set_fpu(struct keel_vcpu *vcpu, struct kvm_fpu *f)
 
 	if (f->mxcsr & ~keel_fpu_mxcsr_mask)
 		return -EINVAL;
-	keel_fpu_put(vcpu);
+	keel_vcpu_put(vcpu);
 	keel_fpu_materialise(vcpu->fpu, XFEATURE_MASK_FPSSE);
 	memcpy(fx->st_space, f->fpr, sizeof(f->fpr));
 	fx->cwd = f->fcw;
@@ -432,7 +432,7 @@ int keel_get_xsave(struct keel_vcpu *vcpu, void __user *dst, size_t size)
 	if (!image)
 		return -ENOMEM;
 
-	keel_fpu_put(vcpu);
+	keel_vcpu_put(vcpu);
 	keel_fpu_materialise(vcpu->fpu, XFEATURE_MASK_FPSSE);
 	memcpy(image, vcpu->fpu, keel_fpu_size);
 	if (!keel_fpu_mask)
@@ -464,7 +464,7 @@ int keel_set_xsave(struct keel_vcpu *vcpu, const void __user *src)
 	if (IS_ERR(image))
 		return PTR_ERR(image);
 	if (keel_fpu_image_valid(image)) {
-		keel_fpu_put(vcpu);
+		keel_vcpu_put(vcpu);
 		memcpy(vcpu->fpu, image, keel_fpu_size);
 		vcpu->fpu->xsave.i387.mxcsr_mask = keel_fpu_mxcsr_mask;
 		vcpu->fpu->xsave.header.xfeatures &= keel_fpu_mask;

@@ -21,7 +21,7 @@ static void keel_hc_yield_to(struct keel_vcpu *vcpu, unsigned long id)
 	struct pid *pid;
 
 	/* Running already, or run by nobody: there is nothing to give it. */
-	if (!target || target == vcpu || READ_ONCE(target->cpu) >= 0 ||
+	if (!target || target == vcpu || READ_ONCE(target->loaded) ||
 	    !mutex_is_locked(&target->mutex))
 		return;
 	rcu_read_lock();
@@ -105,7 +105,6 @@ int keel_hypercall(struct keel_vcpu *vcpu)
 	};
 	long ret = -KVM_EPERM;
 
-	vcpu->stats.hypercalls++;
 	if (keel_cpl(vcpu) == 0)
 		ret = keel_hc_do(vcpu, nr, a, op64);
 	keel_gpr_set(vcpu, KEEL_RAX, op64 ? ret : (u32)ret);

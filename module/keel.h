@@ -318,6 +318,7 @@ struct keel_vcpu {
 		u32 version;
 		bool guest_stopped;	/* KVM_KVMCLOCK_CTRL */
 		u64 steal_msr, steal_last;
+		bool steal_marked;	/* the guest has been told that this vCPU is off the CPU */
 		struct keel_gpa_cache steal;
 		bool preempted;
 		u64 poll_control;
@@ -466,6 +467,7 @@ bool keel_supported(unsigned int x86_feature);	/* keel can give it to a guest at
 void keel_cpuid_runtime_update(struct keel_vcpu *vcpu);	/* OSXSAVE, APIC bit, XSAVE sizes follow CRs */
 
 /* msr.c; both: 0, or 1 for #GP (guest) / stop counting (user space) */
+bool keel_msr_may_sleep(u32 msr);	/* if not, both may be called with the vCPU loaded */
 int keel_msr_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host);
 int keel_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
 int keel_msr_index_list(struct kvm_msr_list __user *u, bool features);

@@ -177,7 +177,7 @@ int keel_set_clock(struct keel_vm *vm, struct kvm_clock_data *data)
 /* User space had the guest stopped: its watchdogs are told by a flag in the page. */
 int keel_kvmclock_ctrl(struct keel_vcpu *vcpu)
 {
-	if (!(vcpu->pv.system_time_msr & KVM_MSR_ENABLED) || !vcpu->pv.time.hva)
+	if (!(vcpu->pv.system_time_msr & KVM_MSR_ENABLED))
 		return -EINVAL;
 	vcpu->pv.guest_stopped = true;
 	keel_request(vcpu, KEEL_REQ_CLOCK);
@@ -211,15 +211,32 @@ static void keel_clock_fill(struct keel_vcpu *vcpu, struct pvclock_vcpu_time_inf
 	keel_clock_scale(keel_clock_tsc_hz(vcpu), &p->tsc_to_system_mul, &p->tsc_shift);
 }
 
+/* The guest reads the version before and after: odd means "being written". */
+static int keel_clock_publish(struct keel_vcpu *vcpu, struct pvclock_vcpu_time_info *page)
+{
+	struct keel_gpa_cache *cache = &vcpu->pv.time;
+	const size_t v = sizeof(page->version);
+	struct keel_vm *vm = vcpu->vm;
+
+	if (keel_gpa_cache_write(vm, cache, &page->version, 0, v))
+		return -EFAULT;
+	smp_wmb();
+	if (keel_gpa_cache_write(vm, cache, (u8 *)page + v, v, sizeof(*page) - v))
+		return -EFAULT;
+	smp_wmb();
+	page->version++;
+	vcpu->pv.version = page->version;
+	return keel_gpa_cache_write(vm, cache, &page->version, 0, v);
+}
+
 /**
  * keel_clock_update() - write the vCPU's kvmclock page (KEEL_REQ_CLOCK)
  * @vcpu: the vCPU; may sleep
  *
- * The guest reads the version before and after: odd means "being written".
+ * Return: 0; a page that is no memory is the guest's own mistake.
  */
 int keel_clock_update(struct keel_vcpu *vcpu)
 {
-	struct keel_gpa_cache *cache = &vcpu->pv.time;
 	struct pvclock_vcpu_time_info page, old;
 	struct keel_vm *vm = vcpu->vm;
 
@@ -229,8 +246,8 @@ int keel_clock_update(struct keel_vcpu *vcpu)
 		keel_clock_retrack(vm);
 	if (vcpu->tsc.catchup)
 		keel_tsc_follow(vcpu);
-	if (keel_gpa_cache_read(vm, cache, &old, 0, sizeof(old)))
-		return -EFAULT;
+	if (keel_gpa_cache_read(vm, &vcpu->pv.time, &old, 0, sizeof(old)))
+		return 0;
 
 	memset(&page, 0, sizeof(page));
 	keel_clock_fill(vcpu, &page);
@@ -241,16 +258,9 @@ int keel_clock_update(struct keel_vcpu *vcpu)
 		vcpu->pv.guest_stopped = false;
 	}
 	page.version = (old.version + 1) | 1;
-	if (keel_gpa_cache_write(vm, cache, &page.version, 0, sizeof(page.version)))
-		return -EFAULT;
-	smp_wmb();
-	if (keel_gpa_cache_write(vm, cache, (u8 *)&page + sizeof(page.version),
-				 sizeof(page.version), sizeof(page) - sizeof(page.version)))
-		return -EFAULT;
-	smp_wmb();
-	page.version++;
-	vcpu->pv.version = page.version;
-	return keel_gpa_cache_write(vm, cache, &page.version, 0, sizeof(page.version));
+	if (keel_clock_publish(vcpu, &page))
+		pr_debug("keel: vcpu %d: its kvmclock page went away\n", vcpu->id);
+	return 0;
 }
 
 /* Wall-clock time at which kvmclock was 0; the guest asks once at boot. */
@@ -368,7 +378,6 @@ void keel_pv_reset(struct keel_vcpu *vcpu)
 void keel_clock_vm_init(struct keel_vm *vm)
 {
 	raw_spin_lock_init(&vm->clock.lock);
-	raw_spin_lock_init(&vm->tsc_lock);
 	vm->clock.offset = -(s64)keel_host_base_ns();
 	keel_clock_track(vm);
 }

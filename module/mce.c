@@ -10,11 +10,11 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <asm/mce.h>
+#include <asm/trapnr.h>
 
 #include "keel.h"
 #include "state.h"
 
-#define KEEL_MCG_CAP_GIVEN	(MCG_CTL_P | MCG_SER_P)
 #define KEEL_CTL2_BASE		(4 * KEEL_MCE_BANKS)
 #define KEEL_HWCR_MC_STATUS_WR	BIT_ULL(18)
 
@@ -50,13 +50,63 @@ int keel_setup_mce(struct keel_vcpu *vcpu, u64 mcg_cap)
 	if (!banks || banks > KEEL_MCE_BANKS)
 		return -EINVAL;
 	/* Bits 23:16 count the extended registers, which are user space's to describe. */
-	if (mcg_cap & ~(KEEL_MCG_CAP_GIVEN | MCG_BANKCNT_MASK | MCG_EXT_CNT_MASK))
+	if (mcg_cap & ~(KEEL_MCG_CAP_SUPPORTED | MCG_BANKCNT_MASK | MCG_EXT_CNT_MASK))
 		return -EINVAL;
 	vcpu->mcg_cap = mcg_cap;
 	if (mcg_cap & MCG_CTL_P)
 		vcpu->mcg_ctl = ~0ULL;
 	for (i = 0; i < banks; i++)
 		vcpu->mce_banks[4 * i] = ~0ULL;
+	return 0;
+}
+
+/* What becomes of an uncorrected error: a machine check, or the end of the machine. */
+static void keel_mce_raise(struct keel_vcpu *vcpu, const struct kvm_x86_mce *mce, u64 *bank)
+{
+	keel_need(vcpu, KEEL_R_CR4);
+	if ((vcpu->mcg_status & MCG_STATUS_MCIP) || !(vcpu->cr4 & X86_CR4_MCE)) {
+		keel_request_triple_fault(vcpu);
+		return;
+	}
+	bank[1] = mce->status | (bank[1] & MCI_STATUS_VAL ? MCI_STATUS_OVER : 0);
+	bank[2] = mce->addr;
+	bank[3] = mce->misc;
+	vcpu->mcg_status = mce->mcg_status;
+	keel_queue_exception(vcpu, X86_TRAP_MC);
+}
+
+/**
+ * keel_set_mce() - KVM_X86_SET_MCE: an error for the guest
+ * @vcpu: the vCPU
+ * @mce: the error
+ *
+ * SDM vol. 3, "Machine-Check Architecture", with its overwrite rules: an
+ * uncorrected error replaces a corrected one, which is only marked as
+ * overwritten by the next of its kind.
+ */
+int keel_set_mce(struct keel_vcpu *vcpu, struct kvm_x86_mce *mce)
+{
+	bool uc = mce->status & MCI_STATUS_UC;
+	u64 *bank;
+
+	if (mce->bank >= keel_mce_nr_banks(vcpu) || !(mce->status & MCI_STATUS_VAL))
+		return -EINVAL;
+	bank = &vcpu->mce_banks[4 * array_index_nospec(mce->bank, KEEL_MCE_BANKS)];
+
+	if (uc) {
+		/* Reporting may be off, for all banks or for this one. */
+		if (((vcpu->mcg_cap & MCG_CTL_P) && vcpu->mcg_ctl != ~0ULL) || bank[0] != ~0ULL)
+			return 0;
+		keel_mce_raise(vcpu, mce, bank);
+		return 0;
+	}
+	if ((bank[1] & MCI_STATUS_VAL) && (bank[1] & MCI_STATUS_UC)) {
+		bank[1] |= MCI_STATUS_OVER;
+		return 0;
+	}
+	bank[1] = mce->status | (bank[1] & MCI_STATUS_VAL ? MCI_STATUS_OVER : 0);
+	bank[2] = mce->addr;
+	bank[3] = mce->misc;
 	return 0;
 }
 

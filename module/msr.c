@@ -9,6 +9,7 @@
  */
 #include <linux/kernel.h>
 #include <linux/uaccess.h>
+#include <asm/apicdef.h>
 #include <asm/cpufeature.h>
 #include <asm/kvm_para.h>
 #include <asm/mce.h>
@@ -631,6 +632,29 @@ static const struct keel_msr *keel_msr_find(u32 msr)
 			return &keel_msrs[mid];
 	}
 	return NULL;
+}
+
+/**
+ * keel_msr_may_sleep() - does an access to this MSR touch guest memory or take a mutex?
+ * @msr: its number
+ *
+ * If not, the guest's RDMSR and WRMSR can be served with its FPU state loaded.
+ */
+bool keel_msr_may_sleep(u32 msr)
+{
+	switch (msr) {
+	case MSR_IA32_APICBASE:
+	case MSR_KVM_WALL_CLOCK ... MSR_KVM_SYSTEM_TIME:
+	case MSR_KVM_WALL_CLOCK_NEW ... MSR_KVM_POLL_CONTROL:
+		return true;
+	/* Logical and physical ids: the map of destinations is made anew. */
+	case APIC_BASE_MSR + (APIC_ID >> 4):
+	case APIC_BASE_MSR + (APIC_LDR >> 4):
+	case APIC_BASE_MSR + (APIC_SPIV >> 4):
+		return true;
+	default:
+		return false;
+	}
 }
 
 /**

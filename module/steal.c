@@ -24,7 +24,7 @@ int keel_steal_set(struct keel_vcpu *vcpu, u64 data, bool host)
 		return 1;
 	vcpu->pv.steal_msr = data;
 	vcpu->pv.steal.hva = 0;
-	vcpu->pv.preempted = false;
+	vcpu->pv.steal_marked = false;
 	vcpu->pv.steal_last = host ? KEEL_STEAL_UNKNOWN : keel_steal_run_delay();
 	if (!(data & KVM_MSR_ENABLED))
 		return 0;
@@ -66,7 +66,7 @@ void keel_steal_update(struct keel_vcpu *vcpu)
 			     offsetof(struct kvm_steal_time, steal), sizeof(st.steal));
 	keel_gpa_cache_write(vcpu->vm, cache, &st.preempted,
 			     offsetof(struct kvm_steal_time, preempted), sizeof(st.preempted));
-	vcpu->pv.preempted = false;
+	vcpu->pv.steal_marked = false;
 	smp_wmb();
 	st.version++;
 	keel_gpa_cache_write(vcpu->vm, cache, &st.version,
@@ -81,7 +81,7 @@ void keel_steal_preempted(struct keel_vcpu *vcpu)
 {
 	static const u8 preempted = KVM_VCPU_PREEMPTED;
 
-	if (!(vcpu->pv.steal_msr & KVM_MSR_ENABLED) || vcpu->pv.preempted)
+	if (!(vcpu->pv.steal_msr & KVM_MSR_ENABLED) || vcpu->pv.steal_marked)
 		return;
 	/* On the way out of a process its memory may be gone. */
 	if (current->mm != vcpu->vm->mm)
@@ -89,7 +89,7 @@ void keel_steal_preempted(struct keel_vcpu *vcpu)
 	if (!keel_gpa_cache_write_atomic(vcpu->vm, &vcpu->pv.steal, &preempted,
 					 offsetof(struct kvm_steal_time, preempted),
 					 sizeof(preempted))) {
-		vcpu->pv.preempted = true;
+		vcpu->pv.steal_marked = true;
 		/* Cleared, and the time counted, before the next entry. */
 		keel_request(vcpu, KEEL_REQ_STEAL);
 	}

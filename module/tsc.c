@@ -185,6 +185,25 @@ int keel_set_tsc_khz(struct keel_vcpu *vcpu, u32 khz)
 }
 
 /**
+ * keel_vm_set_tsc_khz() - KVM_SET_TSC_KHZ on a VM: the frequency of vCPUs to come
+ * @vm: the VM
+ * @khz: the frequency; 0: the host's
+ */
+int keel_vm_set_tsc_khz(struct keel_vm *vm, u32 khz)
+{
+	bool catchup;
+	u64 ratio;
+	int ret;
+
+	if (!khz)
+		khz = tsc_khz;
+	ret = keel_tsc_ratio(khz, &ratio, &catchup);
+	if (!ret)
+		WRITE_ONCE(vm->default_tsc_khz, khz);
+	return ret;
+}
+
+/**
  * keel_tsc_follow() - bring the guest's TSC to where time says it should be
  * @vcpu: the vCPU
  *
