@@ -11,7 +11,7 @@ struct keel_iodev;
 
 enum keel_bus_idx { KEEL_BUS_PIO, KEEL_BUS_MMIO, KEEL_NR_BUSES };
 
-/* @read, @write: 0 if the access was the device's, -EOPNOTSUPP if not (the next one is
+/* @read, @write (either may be NULL): 0 if the access was the device's, -EOPNOTSUPP if not (the next one is
  * asked). Called inside vm->srcu, may not sleep. */
 struct keel_iodev_ops {
 	int (*read)(struct keel_vcpu *vcpu, struct keel_iodev *dev, gpa_t addr, int len, void *val);
@@ -29,9 +29,13 @@ struct keel_bus_range {
 	struct keel_iodev *dev;
 };
 
-/* Sorted by addr; published whole under vm->slots_lock. */
+/*
+ * Sorted by addr; published whole under vm->slots_lock.  Only a range's dev changes
+ * in place: to NULL when it is removed.
+ */
 struct keel_bus {
 	int nr;
+	gpa_t max_len;		/* of the longest range, at least 1 */
 	struct keel_bus_range range[];
 };
 

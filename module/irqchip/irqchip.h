@@ -50,10 +50,10 @@ struct keel_irqchip {
 	spinlock_t irqfd_lock;
 	struct list_head irqfds, resamplers;
 	struct mutex resampler_lock;
-	u8 split_gsis;				/* KVM_CAP_SPLIT_IRQCHIP's argument */
-	unsigned long apic_map_dirty;		/* A: rebuild the map of destinations */
-	struct keel_apic_map __rcu *apic_map;	/* lapic.c */
-	struct mutex apic_map_lock;
+	u32 split_gsis;				/* C: KVM_CAP_SPLIT_IRQCHIP's argument */
+	struct keel_apic_map __rcu *apic_map;	/* lapic_deliver.c; under apic_map_lock */
+	raw_spinlock_t apic_map_lock;		/* irqs off */
+	atomic_t lvt0_nmi;			/* local APICs whose LVT0 is unmasked in NMI mode */
 };
 
 static inline bool keel_lapic_in_kernel(struct keel_irqchip *chip)
@@ -87,7 +87,9 @@ struct keel_ack_notifier {
 
 /* irqchip.c: VM level ------------------------------------------------------------------- */
 void keel_irqchip_vm_init(struct keel_vm *vm);
-void keel_irqchip_vm_destroy(struct keel_vm *vm);	/* no vCPU, no irqfd left; timers stopped */
+/* Before the vCPUs go: stop whatever may still deliver to them by itself (PIT timer and worker). */
+void keel_irqchip_vm_stop(struct keel_vm *vm);
+void keel_irqchip_vm_destroy(struct keel_vm *vm);	/* after them; no vCPU, no irqfd left */
 int keel_irqchip_create(struct keel_vm *vm);		/* KVM_CREATE_IRQCHIP; vm->lock held */
 int keel_irqchip_create_split(struct keel_vm *vm, u32 gsis);	/* vm->lock held */
 int keel_irqchip_get(struct keel_vm *vm, struct kvm_irqchip *chip);
@@ -98,6 +100,9 @@ bool keel_irq_pending(struct keel_vcpu *vcpu);
 /* Take it: IRR to ISR (or PIC INTA).  The vector, or -1 if it went away. */
 int keel_irq_take(struct keel_vcpu *vcpu);
 
+/* Split irqchip, KVM_INTERRUPT: the ExtINT vector that user space's PIC offers.  False: one waits. */
+bool keel_split_extint(struct keel_vcpu *vcpu, u8 vector);
+
 /* route.c; keel_set_irq: 0 no one, >0 delivered to so many, <0 coalesced/masked, as KVM's status */
 int keel_set_irq(struct keel_vm *vm, int source, u32 gsi, int level);
 int keel_send_msi(struct keel_vm *vm, const struct kvm_msi *msi);
@@ -105,7 +110,6 @@ int keel_set_routing(struct keel_vm *vm, const struct kvm_irq_routing_entry *e, 
 void keel_ack_register(struct keel_vm *vm, struct keel_ack_notifier *n);
 void keel_ack_unregister(struct keel_vm *vm, struct keel_ack_notifier *n);
 void keel_notify_acked(struct keel_vm *vm, int chip, unsigned int pin);	/* KVM_IRQCHIP_* */
-bool keel_has_ack_notifier(struct keel_vm *vm, int chip, unsigned int pin);
 
 /* irqfd.c */
 int keel_irqfd_module_init(void);
@@ -147,7 +151,10 @@ int keel_lapic_set_state(struct keel_vcpu *vcpu, const struct kvm_lapic_state *s
 bool keel_lapic_apic_event_pending(struct keel_vcpu *vcpu);	/* INIT or SIPI */
 /* INIT or SIPI: resets the vCPU, sets mp_state; in the vCPU's own thread, loaded. */
 void keel_lapic_accept_events(struct keel_vcpu *vcpu);
-void keel_lapic_nmi_lvt1(struct keel_vcpu *vcpu);		/* PIT watchdog NMIs */
+void keel_lapic_set_sipi_vector(struct keel_vcpu *vcpu, u8 vector);	/* KVM_SET_VCPU_EVENTS */
+void keel_lapic_latch_sipi(struct keel_vcpu *vcpu);	/* KVM_SET_MP_STATE(SIPI_RECEIVED) */
+/* KVM_INTERRUPT with a split irqchip: 0 or -EEXIST; delivered when LVT0 lets ExtINT through. */
+int keel_lapic_set_extint(struct keel_vcpu *vcpu, u8 vector);
 /* Local APIC timer fired (KEEL_REQ_TIMER): inject; wakeups are done by the hrtimer itself. */
 void keel_lapic_timer_inject(struct keel_vcpu *vcpu);
 bool keel_lapic_timer_pending(struct keel_vcpu *vcpu);
@@ -157,8 +164,9 @@ void keel_lapic_timer_restart(struct keel_vcpu *vcpu);
 /* PV EOI (MSR_KVM_PV_EOI_EN) */
 int keel_pv_eoi_set(struct keel_vcpu *vcpu, u64 data);
 u64 keel_pv_eoi_get(struct keel_vcpu *vcpu);
-void keel_pv_eoi_sync_to(struct keel_vcpu *vcpu);	/* before entry, may sleep */
-void keel_pv_eoi_sync_from(struct keel_vcpu *vcpu);	/* after exit, may sleep */
+void keel_pv_eoi_sync_to(struct keel_vcpu *vcpu);	/* before entry; does not sleep */
+/* After exit, before anybody looks at ISR or PPR (keel_irq_pending()); may sleep. */
+void keel_pv_eoi_sync_from(struct keel_vcpu *vcpu);
 /* PV IPI (KVM_HC_SEND_IPI): number delivered or -KVM_E* */
 int keel_pv_send_ipi(struct keel_vm *vm, unsigned long lo, unsigned long hi, u32 min,
 		     unsigned long icr, bool op64);
