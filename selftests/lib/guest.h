@@ -65,6 +65,12 @@ void vm_add_trampoline(struct vm *vm);
 
 static inline void guest_done(void)		{ outl(PORT_DONE, 0); }
 static inline void guest_sync(u32 val)		{ outl(PORT_SYNC, val); }
+/* Asks the host to set an interrupt line; guest_run() does it by itself. */
+#define SYNC_LINE	0x80000000u
+static inline void guest_line(u32 gsi, u32 level)
+{
+	guest_sync(SYNC_LINE | gsi << 1 | level);
+}
 noreturn void guest_fail(const char *file, int line, const char *expr, u64 a, u64 b);
 
 #define G_ASSERT(cond) do {							\

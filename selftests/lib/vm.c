@@ -445,6 +445,10 @@ int guest_run(struct vcpu *v)
 		case PORT_DONE:
 			return UC_DONE;
 		case PORT_SYNC:
+			if (data & SYNC_LINE) {
+				vm_irq_line(v->vm, (data & ~SYNC_LINE) >> 1, data & 1);
+				continue;
+			}
 			v->sync = data;
 			return UC_SYNC;
 		case PORT_TRAP32:

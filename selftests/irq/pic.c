@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The pair of 8259 interrupt controllers. */
+#include "harness.h"
+#include "apic.h"
+
+#define BASE	0x20
+
+static volatile u32 order[16], n_order;
+static volatile u32 nest_line, in_handler;
+
+FIXTURE(pic) {
+	struct vcpu *v;
+};
+
+FIXTURE_SETUP(pic)
+{
+	self->v = vcpu_create(vm_create(VM_IRQCHIP), 0);
+}
+
+FIXTURE_TEARDOWN(pic)
+{
+}
+
+#define RUN_GUEST(fn) do {		\
+	vcpu_long(self->v, fn, 0);	\
+	ASSERT_DONE(self->v);		\
+} while (0)
+
+static u8 pic_reg(u16 pic, u8 ocw3)
+{
+	outb(pic, ocw3);
+	return inb(pic);
+}
+#define IRR(pic)	pic_reg(pic, 0x0a)
+#define ISR(pic)	pic_reg(pic, 0x0b)
+
+static void eoi(u32 irq)
+{
+	if (irq >= 8)
+		outb(PIC2, 0x20);
+	outb(PIC1, 0x20);
+}
+
+static void on_irq(struct trap_frame *f)
+{
+	u32 irq = f->vec - BASE;
+
+	order[n_order++] = irq;
+	eoi(irq);
+}
+
+static void start(u16 unmasked, void (*handler)(struct trap_frame *))
+{
+	unsigned int i;
+
+	/* LINT0 passes the 8259s on (virtual wire). */
+	apic_enable();
+	apic_write(APIC_LVT0, DM_EXTINT);
+	pic_init(BASE, unmasked);
+	for (i = 0; i < 16; i++)
+		guest_handlers[BASE + i] = handler;
+}
+
+static void pulse(u32 irq)
+{
+	guest_line(irq, 1);
+	guest_line(irq, 0);
+}
+
+static void guest_vectors(void)
+{
+	u32 i;
+
+	start(0xffff, on_irq);
+	sti();
+	for (i = 0; i < 16; i++) {
+		if (i == 2)
+			continue;
+		n_order = 0;
+		pulse(i);
+		G_WAIT(n_order);
+		G_EQ(n_order, 1);
+		G_EQ(order[0], i);
+	}
+	G_EQ(ISR(PIC1), 0);
+	G_EQ(ISR(PIC2), 0);
+	guest_done();
+}
+
+TEST_F(pic, vectors)
+{
+	RUN_GUEST(guest_vectors);
+}
+
+static void guest_priority(void)
+{
+	start(0xffff, on_irq);
+	pulse(5);
+	pulse(12);
+	pulse(3);
+	pulse(9);
+	G_EQ(IRR(PIC1), BIT(5) | BIT(3) | BIT(2));
+	G_EQ(IRR(PIC2), BIT(1) | BIT(4));
+	sti();
+	G_WAIT(n_order == 4);
+	/* The second controller hangs on line 2. */
+	G_EQ(order[0], 9);
+	G_EQ(order[1], 12);
+	G_EQ(order[2], 3);
+	G_EQ(order[3], 5);
+	guest_done();
+}
+
+TEST_F(pic, priority)
+{
+	RUN_GUEST(guest_priority);
+}
+
+static void on_nested(struct trap_frame *f)
+{
+	u32 irq = f->vec - BASE, i;
+
+	order[n_order++] = irq;
+	if (irq == 4) {
+		pulse(6);	/* lower: waits for the EOI */
+		pulse(1);	/* higher: comes between */
+		G_EQ(ISR(PIC1), BIT(4));
+		sti();
+		for (i = 0; i < 100; i++)
+			cpu_pause();
+		cli();
+		order[n_order++] = 0xff;
+	}
+	eoi(irq);
+}
+
+static void guest_nesting(void)
+{
+	start(0xffff, on_nested);
+	sti();
+	pulse(4);
+	G_WAIT(n_order == 4);
+	G_EQ(order[0], 4);
+	G_EQ(order[1], 1);
+	G_EQ(order[2], 0xff);
+	G_EQ(order[3], 6);
+	guest_done();
+}
+
+TEST_F(pic, nesting)
+{
+	RUN_GUEST(guest_nesting);
+}
+
+static void guest_mask(void)
+{
+	start(0xffff & ~BIT(5), on_irq);
+	G_EQ(inb(PIC1 + 1), BIT(5));
+	guest_line(5, 1);
+	sti_nop_cli();
+	G_EQ(n_order, 0);
+	G_EQ(IRR(PIC1), BIT(5));
+	outb(PIC1 + 1, 0);
+	sti_nop_cli();
+	G_EQ(n_order, 1);
+	guest_line(5, 0);
+	/* LVT0 masked: nothing comes through. */
+	apic_write(APIC_LVT0, DM_EXTINT | LVT_MASKED);
+	pulse(5);
+	sti_nop_cli();
+	G_EQ(n_order, 1);
+	apic_write(APIC_LVT0, DM_EXTINT);
+	sti_nop_cli();
+	G_EQ(n_order, 2);
+	guest_done();
+}
+
+TEST_F(pic, masks)
+{
+	RUN_GUEST(guest_mask);
+}
+
+static void on_level(struct trap_frame *f)
+{
+	order[n_order++] = f->vec - BASE;
+	/* The third time the device has had enough. */
+	if (n_order == 3)
+		guest_line(11, 0);
+	eoi(f->vec - BASE);
+}
+
+static void guest_level(void)
+{
+	start(0xffff, on_level);
+	outb(PIC_ELCR2, BIT(3));
+	G_EQ(inb(PIC_ELCR2), BIT(3));
+	guest_line(11, 1);
+	sti();
+	G_WAIT(n_order == 3);
+	sti_nop_cli();
+	G_EQ(n_order, 3);
+	/* Taken back before the CPU looked. */
+	guest_line(11, 1);
+	guest_line(11, 0);
+	G_EQ(IRR(PIC2), 0);
+	sti_nop_cli();
+	G_EQ(n_order, 3);
+	/* Lines that are always edge triggered. */
+	outb(PIC_ELCR1, 0xff);
+	G_EQ(inb(PIC_ELCR1), 0xf8);
+	outb(PIC_ELCR2, 0xff);
+	G_EQ(inb(PIC_ELCR2), 0xde);
+	guest_done();
+}
+
+TEST_F(pic, level_triggered)
+{
+	RUN_GUEST(guest_level);
+}
+
+static void on_auto_eoi(struct trap_frame *f)
+{
+	order[n_order++] = f->vec - BASE;
+	G_EQ(ISR(PIC1), 0);
+}
+
+static void guest_auto_eoi(void)
+{
+	start(0, on_auto_eoi);
+	outb(PIC1, 0x11);
+	outb(PIC1 + 1, BASE);
+	outb(PIC1 + 1, 4);
+	outb(PIC1 + 1, 3);	/* AEOI */
+	outb(PIC1 + 1, 0);
+	sti();
+	pulse(3);
+	pulse(3);
+	G_WAIT(n_order == 2);
+	guest_done();
+}
+
+TEST_F(pic, automatic_eoi)
+{
+	RUN_GUEST(guest_auto_eoi);
+}
+
+static void on_no_eoi(struct trap_frame *f)
+{
+	order[n_order++] = f->vec - BASE;
+}
+
+static void guest_specific_eoi(void)
+{
+	start(0xffff, on_no_eoi);
+	sti();
+	pulse(4);
+	G_WAIT(n_order == 1);
+	pulse(2 + 1);
+	G_WAIT(n_order == 2);
+	G_EQ(ISR(PIC1), BIT(4) | BIT(3));
+	outb(PIC1, 0x60 | 4);
+	G_EQ(ISR(PIC1), BIT(3));
+	outb(PIC1, 0x60 | 3);
+	G_EQ(ISR(PIC1), 0);
+	cli();
+	/* Priorities turned so that 4 is the lowest: 5 goes before 1. */
+	outb(PIC1, 0xc0 | 4);
+	pulse(1);
+	pulse(5);
+	sti();
+	/* 1 must wait for the EOI of 5. */
+	G_WAIT(n_order == 3);
+	G_EQ(order[2], 5);
+	outb(PIC1, 0x60 | 5);
+	G_WAIT(n_order == 4);
+	G_EQ(order[3], 1);
+	guest_done();
+}
+
+TEST_F(pic, specific_eoi_and_rotation)
+{
+	RUN_GUEST(guest_specific_eoi);
+}
+
+static void guest_poll(void)
+{
+	start(0xffff, on_irq);
+	outb(PIC1, 0x0c);
+	G_EQ(inb(PIC1) & 0x80, 0);
+	pulse(6);
+	outb(PIC1, 0x0c);
+	G_EQ(inb(PIC1) & 0x87, 0x86);
+	/* The poll was the acknowledge. */
+	sti_nop_cli();
+	G_EQ(n_order, 0);
+	guest_done();
+}
+
+TEST_F(pic, poll)
+{
+	RUN_GUEST(guest_poll);
+}
+
+static void guest_hlt(void)
+{
+	start(0xffff, on_irq);
+	guest_sync(1);
+	sti_hlt();
+	G_EQ(n_order, 1);
+	guest_done();
+}
+
+TEST_F(pic, wakes_hlt)
+{
+	vcpu_long(self->v, guest_hlt, 0);
+	ASSERT_SYNC(1, self->v);
+	vcpu_start(self->v);
+	usleep(20000);
+	vm_irq_line(self->v->vm, 4, 1);
+	ASSERT_EQ(UC_DONE, vcpu_join(self->v));
+}
+
+TEST_MAIN
