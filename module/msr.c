@@ -9,7 +9,6 @@
  */
 #include <linux/kernel.h>
 #include <linux/uaccess.h>
-#include <asm/apicdef.h>
 #include <asm/cpufeature.h>
 #include <asm/kvm_para.h>
 #include <asm/mce.h>
@@ -646,11 +645,6 @@ bool keel_msr_may_sleep(u32 msr)
 	case MSR_IA32_APICBASE:
 	case MSR_KVM_WALL_CLOCK ... MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_WALL_CLOCK_NEW ... MSR_KVM_POLL_CONTROL:
-		return true;
-	/* Logical and physical ids: the map of destinations is made anew. */
-	case APIC_BASE_MSR + (APIC_ID >> 4):
-	case APIC_BASE_MSR + (APIC_LDR >> 4):
-	case APIC_BASE_MSR + (APIC_SPIV >> 4):
 		return true;
 	default:
 		return false;
