@@ -17,6 +17,8 @@
 #define ESCAPE_KEY	0x01	/* Ctrl-A */
 #define ESCAPE_QUIT	'x'
 #define INPUT_SIZE	4096
+#define OUTPUT_CHUNK	512
+#define OUTPUT_WAIT_MS	100
 
 /* A process has one terminal, and a signal handler must find it: hence static. */
 static struct {
@@ -247,24 +249,32 @@ static void activate(enum console_port port)
 	pthread_mutex_unlock(&term.lock);
 }
 
+/*
+ * Writes what surely does not block, so that a reader that sleeps, or has gone,
+ * cannot keep a thread here that is to stop.
+ */
+static ssize_t write_some(const uint8_t *p, size_t len)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+	if (poll(&out, 1, OUTPUT_WAIT_MS) <= 0)
+		return 0;
+	return write(STDOUT_FILENO, p, len < OUTPUT_CHUNK ? len : OUTPUT_CHUNK);
+}
+
 void terminal_write(enum console_port port, const void *buf, size_t len)
 {
 	const uint8_t *p = buf;
 
 	activate(port);
 	pthread_mutex_lock(&term.out_lock);
-	/* A reader that has gone or sleeps must not keep a stopping vCPU here. */
 	while (len && !atomic_load(&term.closing)) {
-		ssize_t n = write(STDOUT_FILENO, p, len);
+		ssize_t n = write_some(p, len);
 
 		if (n >= 0) {
 			p += n;
 			len -= n;
-		} else if (errno == EAGAIN) {
-			struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
-
-			poll(&out, 1, 100);
-		} else if (errno != EINTR) {
+		} else if (errno != EINTR && errno != EAGAIN) {
 			post_event(TERMINAL_LOST);
 			break;
 		}

@@ -13,6 +13,16 @@
 #define QUEUE_RX	0
 #define QUEUE_TX	1
 
+/**
+ * struct console - the console's own state
+ * @wake_fd: the terminal has input or a new size
+ * @in_use: the guest has written since it reset the device
+ */
+struct console {
+	int wake_fd;
+	bool in_use;
+};
+
 /* Moves what was typed into the guest's buffers, while there is both. */
 static void serve_rx(struct virtio_dev *dev)
 {
@@ -44,6 +54,21 @@ static void serve_rx(struct virtio_dev *dev)
 	virtio_interrupt(dev, QUEUE_RX);
 }
 
+/*
+ * Linux looks at the size only when the configuration changes, and only once its
+ * port exists is it safe to say so: its handler takes the port for granted. A
+ * guest that writes has the port.
+ */
+static void first_use(struct virtio_dev *dev)
+{
+	struct console *console = dev->opaque;
+
+	if (console->in_use)
+		return;
+	console->in_use = true;
+	virtio_config_changed(dev);
+}
+
 static void serve_tx(struct virtio_dev *dev)
 {
 	struct virtq *q = &dev->queue[QUEUE_TX];
@@ -56,6 +81,7 @@ static void serve_tx(struct virtio_dev *dev)
 				terminal_write(CONSOLE_VIRTIO, chain.out[i].iov_base,
 					       chain.out[i].iov_len);
 			virtq_push(q, chain.head, 0);
+			first_use(dev);
 			/* The driver waits for each write: do not save interrupts up. */
 			virtio_interrupt(dev, QUEUE_TX);
 		}
@@ -92,23 +118,31 @@ static bool update_size(struct virtio_dev *dev)
 static void terminal_ready(void *ctx, int fd)
 {
 	struct virtio_dev *dev = ctx;
+	struct console *console = dev->opaque;
 
 	event_clear(fd);
 	pthread_mutex_lock(&dev->lock);
-	if (update_size(dev))
+	if (update_size(dev) && console->in_use)
 		virtio_config_changed(dev);
 	if (virtio_running(dev) && dev->queue[QUEUE_RX].ready)
 		serve_rx(dev);
 	pthread_mutex_unlock(&dev->lock);
 }
 
+static void console_reset(struct virtio_dev *dev)
+{
+	struct console *console = dev->opaque;
+
+	console->in_use = false;
+}
+
 static void console_destroy(struct virtio_dev *dev)
 {
-	int *wake_fd = dev->opaque;
+	struct console *console = dev->opaque;
 
 	terminal_detach(CONSOLE_VIRTIO);
-	close(*wake_fd);
-	free(wake_fd);
+	close(console->wake_fd);
+	free(console);
 }
 
 static const struct virtio_ops console_ops = {
@@ -117,18 +151,19 @@ static const struct virtio_ops console_ops = {
 	.nr_queues = 2,
 	.features = 1ULL << VIRTIO_CONSOLE_F_SIZE,
 	.serve = console_serve,
+	.reset = console_reset,
 	.destroy = console_destroy,
 };
 
 struct virtio_dev *virtio_console_create(struct vm *vm)
 {
-	int *wake_fd = xcalloc(1, sizeof(*wake_fd));
-	struct virtio_dev *dev = virtio_create(vm, &console_ops, wake_fd);
+	struct console *console = xcalloc(1, sizeof(*console));
+	struct virtio_dev *dev = virtio_create(vm, &console_ops, console);
 
-	*wake_fd = xeventfd();
+	console->wake_fd = xeventfd();
 	dev->config_len = sizeof(struct virtio_console_config);
 	update_size(dev);
-	worker_add(&dev->worker, *wake_fd, terminal_ready, dev);
-	terminal_attach(CONSOLE_VIRTIO, *wake_fd);
+	worker_add(&dev->worker, console->wake_fd, terminal_ready, dev);
+	terminal_attach(CONSOLE_VIRTIO, console->wake_fd);
 	return dev;
 }

@@ -6,6 +6,7 @@ set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 keel=${1:-${KEEL_LAUNCHER:-$top/userspace/keel}}
 [ -x "$keel" ] || { echo "1..0 # SKIP no launcher: $keel"; exit 4; }
+keel=$(realpath "$keel")
 
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
