@@ -43,8 +43,10 @@ trap 'rm -rf "$work"' EXIT
 
 # A script finds a fresh file system, and leaves none; a person's guest is kept.
 append="root=/dev/vda ro console=ttyS0"
+script_in_host=-
 if [ -n "$script" ]; then
 	script_disk=$work/script.img
+	script_in_host=/dev/vdb
 	{
 		printf '%s\n' "net=$NET" "cpus=$cpus" "${sets[@]}"
 		cat "$script"
@@ -92,7 +94,7 @@ run_emulated()
 	[ -n "$script" ] || [ ! -t 0 ] || args+=(--interactive --winsize)
 	"$TESTHOST/host.sh" run "${args[@]}" -- sh /keel/guest-run "/dev/$device" /keel/bin \
 		/keel/vmlinuz /keel/initrd "$cpus" "${memory}M" /dev/vda \
-		"${script:+/dev/vdb}${script:--}" "$NET" "$append"
+		"$script_in_host" "$NET" "$append"
 }
 
 case $host in

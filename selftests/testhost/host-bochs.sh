@@ -30,6 +30,7 @@ start_bochs()
 	local model=trinity_apu i=0 d ata=0
 	[ "$host" != intel-bochs ] || model=corei7_skylake_x
 	bochs_cd
+	# A guest's triple fault is a panic of Bochs's CPU before it is a SHUTDOWN exit, hence cpu0.
 	# The speaker plugin dies on a machine without sound. Debian's build has the debugger, which
 	# starts stopped: `c` lets it go.
 	echo c >"$work/rc"
@@ -47,7 +48,7 @@ start_bochs()
 	com1: enabled=1, mode=file, dev=$log
 	com2: enabled=1, mode=file, dev=$work/out
 	log: $work/bochs.log
-	panic: action=fatal
+	panic: action=fatal, cpu0=report
 	error: action=report
 	info: action=ignore
 	debug: action=ignore
@@ -58,6 +59,9 @@ start_bochs()
 		echo "ata$ata-$([ $((i % 2)) = 0 ] && echo master || echo slave): type=disk," \
 			"path=${d%,ro}, mode=flat" >>"$work/bochsrc"
 	done
-	bochs-bin -q -f "$work/bochsrc" -rc "$work/rc" </dev/null >"$work/emulator" 2>&1 &
+	# It stops again at each of those panics, and a host's own last one must not go on for ever.
+	yes c | head -n 1000 >"$work/commands"
+	bochs-bin -q -f "$work/bochsrc" -rc "$work/rc" <"$work/commands" \
+		>"$work/emulator" 2>&1 &
 	emulator=$!
 }

@@ -9,7 +9,8 @@
 #   all      fast, tcg, bochs (default)
 #   oracle   the selftests and the guests on stock KVM, on amd-tcg and amd-bochs
 #   JOB...   single jobs, by the names that the progress lines show
-# Each job's output and host log stay in the cache, in test-logs/.
+# TESTS='run/mmio ...' limits the selftests to these programs. Each job's output and host log
+# stay in the cache, in test-logs/.
 set -u
 . "$(dirname "$0")/lib.sh"
 
@@ -34,6 +35,10 @@ jobs_of()
 programs()
 {
 	local g
+	if [ -n "${TESTS:-}" ]; then
+		printf '%s\n' $TESTS
+		return
+	fi
 	for g in $GROUPS_OF_TESTS; do
 		(cd "$TOP/selftests" && ls "$g"/*.c 2>/dev/null)
 	done | sed 's/\.c$//'
