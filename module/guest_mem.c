@@ -107,14 +107,15 @@ int keel_gpa_write(struct keel_vm *vm, gpa_t gpa, const void *src, size_t len)
 	return ret;
 }
 
-/* 0 exchanged, 1 not, -EFAULT. */
+/* 0 exchanged, 1 not, -EFAULT.  The kernel's macro has __old and __new of its own. */
 #define CMPXCHG_USER(type, hva, old, new)					\
 ({										\
-	type __old, __new;							\
+	type expected_, wanted_;						\
 										\
-	memcpy(&__old, old, sizeof(type));					\
-	memcpy(&__new, new, sizeof(type));					\
-	__try_cmpxchg_user((type __user *)(hva), &__old, __new, fault_##type);	\
+	memcpy(&expected_, old, sizeof(type));					\
+	memcpy(&wanted_, new, sizeof(type));					\
+	__try_cmpxchg_user((type __user *)(hva), &expected_, wanted_,		\
+			   fault_##type);					\
 })
 
 static int cmpxchg_user(void __user *hva, const void *old, const void *new, size_t len)

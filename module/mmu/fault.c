@@ -286,9 +286,8 @@ static enum keel_tdp_map_result install_locked(struct keel_vm *vm, const struct 
 	enum keel_tdp_map_result ret;
 	int i;
 
-	/* Stale: the guest tries again, and the host's new page is found. */
 	if (tdp->notify_seq != f->seq || invalidating(tdp, f->hva, PAGE_SIZE))
-		return KEEL_TDP_PRESENT;
+		return KEEL_TDP_STALE;
 
 	m->level = map_level(vm, f, m->pfns[0]);
 	m->nr = f->nr;
@@ -303,6 +302,7 @@ static enum keel_tdp_map_result install_locked(struct keel_vm *vm, const struct 
 	return ret;
 }
 
+/* KEEL_FAULT_FIXED, -ENOMEM, or -EAGAIN: the host has changed its tables meanwhile. */
 static int install(struct keel_vm *vm, const struct tdp_fault *f)
 {
 	struct keel_tdp_mapping m = {
@@ -325,12 +325,14 @@ static int install(struct keel_vm *vm, const struct tdp_fault *f)
 	}
 	keel_tdp_free_table(m.spare);
 
+	if (ret == KEEL_TDP_STALE)
+		return -EAGAIN;
 	if (ret == KEEL_TDP_CONFLICT)
 		keel_tdp_zap_conflict(vm, f->gfn, m.level);
 	return KEEL_FAULT_FIXED;
 }
 
-/* vm->srcu held. */
+/* vm->srcu held.  As keel_mmu_fault(), and -EAGAIN: begin again. */
 static int handle(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 {
 	struct keel_vm *vm = vcpu->vm;
@@ -353,8 +355,6 @@ static int handle(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 
 	if (!get_fast(&f)) {
 		ret = get_slow(&f);
-		if (ret == -EAGAIN)
-			return KEEL_FAULT_FIXED;
 		if (ret == -EHWPOISON) {
 			/* As if the thread had touched it: the client tells its guest. */
 			send_sig_mceerr(BUS_MCEERR_AR, (void __user *)f.hva, PAGE_SHIFT, current);
@@ -392,6 +392,13 @@ int keel_mmu_fault(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 
 	idx = srcu_read_lock(&vm->srcu);
 	ret = handle(vcpu, gpa, access);
+	/*
+	 * Copy-on-write in our own get_user_pages_unlocked() is an invalidation
+	 * too, so a second try often does it.  After that the guest tries, and
+	 * signals and the scheduler have their turn in between.
+	 */
+	if (ret == -EAGAIN)
+		ret = handle(vcpu, gpa, access);
 	srcu_read_unlock(&vm->srcu, idx);
-	return ret;
+	return ret == -EAGAIN ? KEEL_FAULT_FIXED : ret;
 }

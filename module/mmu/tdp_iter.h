@@ -86,6 +86,7 @@ enum keel_tdp_map_result {
 	KEEL_TDP_MAPPED,
 	KEEL_TDP_PRESENT,	/* an entry that allows the access is or was there */
 	KEEL_TDP_NEED_TABLE,	/* give a spare page and call again */
+	KEEL_TDP_STALE,		/* not by keel_tdp_map(): the page found is not the host's any more */
 	KEEL_TDP_CONFLICT,	/* something else is mapped: zap, flush, and let the guest retry */
 };
 
