@@ -313,6 +313,7 @@ int keel_inject_events(struct keel_vcpu *vcpu)
 int keel_interrupt(struct keel_vcpu *vcpu, u32 vector)
 {
 	struct keel_events *e = &vcpu->events;
+	int ret;
 
 	if (vector >= 256)
 		return -EINVAL;
@@ -320,8 +321,9 @@ int keel_interrupt(struct keel_vcpu *vcpu, u32 vector)
 		return -ENXIO;
 	if (vcpu->lapic) {
 		/* Goes in as the PIC's would: through LVT0. */
-		if (!keel_split_extint(vcpu, vector))
-			return -EEXIST;
+		ret = keel_lapic_set_extint(vcpu, vector);
+		if (ret)
+			return ret;
 	} else {
 		e->irq.injected = true;
 		e->irq.soft = false;

@@ -100,9 +100,6 @@ bool keel_irq_pending(struct keel_vcpu *vcpu);
 /* Take it: IRR to ISR (or PIC INTA).  The vector, or -1 if it went away. */
 int keel_irq_take(struct keel_vcpu *vcpu);
 
-/* Split irqchip, KVM_INTERRUPT: the ExtINT vector that user space's PIC offers.  False: one waits. */
-bool keel_split_extint(struct keel_vcpu *vcpu, u8 vector);
-
 /* route.c; keel_set_irq: 0 no one, >0 delivered to so many, <0 coalesced/masked, as KVM's status */
 int keel_set_irq(struct keel_vm *vm, int source, u32 gsi, int level);
 int keel_send_msi(struct keel_vm *vm, const struct kvm_msi *msi);
