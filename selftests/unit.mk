@@ -19,6 +19,9 @@ gwalk_SRCS := module/mmu/gwalk.c
 UNIT_TESTS += event
 event_SRCS := module/event.c
 
+UNIT_TESTS += lapic_regs
+lapic_regs_SRCS := module/irqchip/lapic_regs.c
+
 UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
 	       -Wno-missing-field-initializers -fno-strict-aliasing -fno-omit-frame-pointer \
 	       -fsanitize=address,undefined -fno-sanitize-recover=all \

@@ -410,7 +410,8 @@ void keel_pv_eoi_sync_from(struct keel_vcpu *vcpu)
 /* ---- life --------------------------------------------------------------------------- */
 
 /**
- * keel_lapic_reset() - the state after RESET or INIT
+ * keel_lapic_reset() - the state after RESET or INIT; IA32_APIC_BASE's as well where the
+ * APIC is user space's
  * @vcpu: the vCPU
  * @init: INIT, which leaves id and mode alone ('Local APIC State After It Receives an
  *	INIT')
@@ -423,6 +424,10 @@ void keel_lapic_reset(struct keel_vcpu *vcpu, bool init)
 		u64 bsp = vcpu->vm->bsp_id == vcpu->id ? LAPIC_BASE_BSP : 0;
 
 		WRITE_ONCE(vcpu->apic_base, LAPIC_BASE_DEFAULT | LAPIC_BASE_ENABLE | bsp);
+	}
+	if (!apic)
+		return;
+	if (!init) {
 		set_ids(apic);
 		apic->events = 0;
 		apic->arb = 0;

@@ -134,6 +134,7 @@ static void wake(struct keel_vm *vm)
 }
 
 static unsigned long pic_lock(struct keel_pic *pic)
+	__acquires(&pic->lock)
 {
 	unsigned long flags;
 
@@ -142,6 +143,7 @@ static unsigned long pic_lock(struct keel_pic *pic)
 }
 
 static void pic_unlock(struct keel_pic *pic, unsigned long flags)
+	__releases(&pic->lock)
 {
 	unsigned long acked = pic->acked;
 	bool rose = pic->rose;
