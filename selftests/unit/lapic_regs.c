@@ -128,6 +128,7 @@ static void xapic(void *page, u8 id, u8 ldr, bool flat)
 static void test_xapic_match(void *page)
 {
 	const struct keel_apic_ident me = { .x2apic = false, .x2id = 5 };
+	const struct keel_apic_ident wide = { .x2apic = false, .x2id = 300 };
 	bool phys = true, flat = true, cluster = true;
 	int ldr, dest;
 
@@ -151,6 +152,9 @@ static void test_xapic_match(void *page)
 	xapic(page, 5, 0xff, true);
 	check(!lapic_match(page, &me, 0x101, true), "xAPIC, logical: no 32-bit destination");
 	check(!lapic_match(page, &me, 0x105, false), "xAPIC, physical: all 32 bits count");
+	xapic(page, 300 & 0xff, 0, true);
+	check(lapic_match(page, &wide, 300, false) && lapic_match(page, &wide, 300 & 0xff, false),
+	      "xAPIC, physical: an id beyond 8 bits is reached by it, and by what the register shows");
 }
 
 static void test_x2apic_match(void *page)
