@@ -21,9 +21,14 @@
  *             vm->tdp.lock (rwlock)
  *   vm->srcu may be entered under any of the mutexes and must be left before
  *   synchronize_srcu(); never take vm->lock or slots_lock inside it.
- *   vm->irqchip.irqfds.lock (spinlock, irqs off; under eventfd's wait-queue lock)
- *   vm->irqchip.pic.lock, .ioapic.lock, .pit.lock (raw spinlocks, irqs off), each alone,
- *   but ioapic.lock may be taken before pic's; local APIC state has none: IRR, ISR are atomic bits.
+ *   vm->irqchip.resampler_lock, inside it .lock (mutexes: routing, ack notifiers); the
+ *   innermost of the mutexes, may wait for vm->srcu.
+ *   The wait-queue lock of an eventfd, inside it vm->irqchip.irqfd_lock (spinlocks, irqs off),
+ *   inside either:
+ *   pic.lock, ioapic.lock, apic_map_lock (raw spinlocks, irqs off), each alone; pit.lock holds
+ *   none of them (it waits for the PIT's timer, whose callback takes the first two).
+ *   Ack notifiers are called with none of these held, inside vm->srcu.
+ *   Local APIC state has no lock: see irqchip/lapic.h.
  */
 #ifndef KEEL_H
 #define KEEL_H
