@@ -113,6 +113,11 @@ void svm_cpu_disable(void);
 void svm_update_cr_intercepts(struct svm_vcpu *svm);
 void svm_rebuild(struct svm_vcpu *svm);
 
+/* vmcb.c */
+u8 svm_shadow(const struct vmcb *vmcb);
+void svm_pull(struct keel_vcpu *vcpu, u32 mask);
+void svm_push(struct keel_vcpu *vcpu, u32 mask);
+
 /* exit.c */
 void svm_decode_exit(struct keel_vcpu *vcpu, struct keel_exit *exit);
 
