@@ -8,6 +8,8 @@ void apic_enable(void)
 {
 	apic_write(APIC_SVR, 0x1ff);
 	apic_write(APIC_TPR, 0);
+	/* Lines reach the 8259s too, whose vectors nobody has set up. */
+	apic_write(APIC_LVT0, LVT_MASKED);
 }
 
 void apic_enable_x2(void)
