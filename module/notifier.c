@@ -90,6 +90,9 @@ static void invalidate_range_end(struct mmu_notifier *mn, const struct mmu_notif
 	tdp->notify_count--;
 	WARN_ON_ONCE(tdp->notify_count < 0);
 	write_unlock(&tdp->lock);
+
+	if (wq_has_sleeper(&tdp->notify_wait))
+		wake_up_all(&tdp->notify_wait);
 }
 
 static int age(struct mmu_notifier *mn, unsigned long start, unsigned long end, bool clear)

@@ -22,6 +22,7 @@
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/sched/signal.h>
+#include <linux/wait.h>
 
 #include "../keel.h"
 #include "tdp_iter.h"
@@ -368,6 +369,17 @@ static int handle(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 	return ret;
 }
 
+/*
+ * Other threads invalidate: let them run, they may need this CPU for it.  Not
+ * for long, since a request to the vCPU does not end the wait; looking at the
+ * count without the lock is good enough for that.
+ */
+static void wait_for_invalidation(struct keel_tdp *tdp)
+{
+	wait_event_interruptible_timeout(tdp->notify_wait, !READ_ONCE(tdp->notify_count),
+					 msecs_to_jiffies(1));
+}
+
 /**
  * keel_mmu_fault() - handle a fault of two-dimensional paging
  * @vcpu: the vCPU
@@ -395,10 +407,13 @@ int keel_mmu_fault(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 	/*
 	 * Copy-on-write in our own get_user_pages_unlocked() is an invalidation
 	 * too, so a second try often does it.  After that the guest tries, and
-	 * signals and the scheduler have their turn in between.
+	 * requests and signals have their turn in between.
 	 */
 	if (ret == -EAGAIN)
 		ret = handle(vcpu, gpa, access);
 	srcu_read_unlock(&vm->srcu, idx);
-	return ret == -EAGAIN ? KEEL_FAULT_FIXED : ret;
+	if (ret != -EAGAIN)
+		return ret;
+	wait_for_invalidation(&vm->tdp);
+	return KEEL_FAULT_FIXED;
 }

@@ -6,6 +6,7 @@
 #include <linux/kvm_types.h>
 #include <linux/list.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 #include "../exit.h"
 #include "gwalk.h"
 
@@ -44,6 +45,7 @@ struct keel_tdp_format {
  * @notify_seq: counts finished invalidations of the host's mappings
  * @notify_count: invalidations under way; a fault that began before must retry
  * @notify_start, @notify_end: hva range under way while notify_count is not 0
+ * @notify_wait: faults that wait for invalidations to end
  * @zap_seq: counts entries taken out
  * @flushed_seq: the zap_seq that all vCPUs have flushed up to; cmpxchg without the lock
  * @dead: table pages taken out that a CPU may still walk, until the flush
@@ -55,6 +57,7 @@ struct keel_tdp {
 	unsigned long notify_seq;
 	long notify_count;
 	unsigned long notify_start, notify_end;
+	wait_queue_head_t notify_wait;
 	u64 zap_seq;
 	u64 flushed_seq;
 	struct list_head dead;

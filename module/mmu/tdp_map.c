@@ -460,6 +460,7 @@ int keel_mmu_vm_init(struct keel_vm *vm)
 
 	rwlock_init(&tdp->lock);
 	INIT_LIST_HEAD(&tdp->dead);
+	init_waitqueue_head(&tdp->notify_wait);
 	tdp->root = keel_tdp_alloc_table();
 	if (!tdp->root)
 		return -ENOMEM;
