@@ -31,6 +31,7 @@ void emul_init(struct emul_ctxt *c, const struct emul_ops *ops, void *opaque, en
 	c->pio_done = false;
 	c->io_allowed = false;
 	c->probed = ~0ULL;
+	c->rep_left = EMUL_REP_MAX;
 }
 
 void emul_supply_bytes(struct emul_ctxt *c, const void *bytes, unsigned int n)

@@ -369,7 +369,7 @@ struct emul_ctxt {
 	bool pending_in;
 	struct emul_log_entry log[EMUL_LOG_MAX];
 
-	u16 rep_left;			/* iterations before this run ends */
+	u16 rep_left;			/* iterations before interrupts get their turn */
 	u64 probed;			/* page whose probe need not be repeated */
 
 	/* String port I/O: items latched between port and memory. */
@@ -445,7 +445,8 @@ u64 emul_next_rip(const struct emul_ctxt *c);
  * emul_run() - run the instruction, or go on with it
  * @c: context
  *
- * One instruction, or up to EMUL_REP_MAX iterations of a repeated one. With
+ * One instruction, or up to EMUL_REP_MAX iterations of a repeated one (those
+ * before an exit to user space counted in). With
  * EMUL_CONTINUE and rip unmoved, the instruction is to be entered again (by
  * the CPU or by a new emul_init() and emul_run()): a repeated one that has
  * iterations left, or a locked one whose memory changed under it.

@@ -20,7 +20,8 @@ static enum emul_result repeat(struct emul_ctxt *c, string_step step)
 		return step(c, &stop);
 	}
 	count = c->gpr[EMUL_RCX] & emul_mask(width);
-	c->rep_left = c->rflags & FL_TF ? 1 : EMUL_REP_MAX;
+	if (c->rflags & FL_TF)	/* a trap after each iteration */
+		c->rep_left = 1;
 	while (count) {
 		enum emul_result res = step(c, &stop);
 

@@ -435,13 +435,6 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	prepare(&deferred, &s, true);
 	ra = run(&at_once, &ca);
 	rb = run(&deferred, &cb);
-	/*
-	 * A repeated instruction leaves off after a number of iterations in one
-	 * run, and that count begins anew when user space was asked: let the
-	 * two be compared only where neither reached it.
-	 */
-	if (ra == EMUL_CONTINUE && is_repeated(&ca) && ca.rip == s.rip)
-		return 0;
 	ASSERT(ra == rb);
 	if (ra == EMUL_EXCEPTION)
 		ASSERT(ca.fault.vector == cb.fault.vector && ca.fault.error == cb.fault.error &&
