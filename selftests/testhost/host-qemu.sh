@@ -12,7 +12,7 @@ send_size()
 start_qemu()
 {
 	local args i=0 d opts
-	args=(-M q35 -cpu max -accel tcg -smp "$smp" -m "$mem" -display none -nodefaults
+	args=(-M q35 -cpu "$cpu" -accel tcg -smp "$smp" -m "$mem" -display none -nodefaults
 		-no-reboot -rtc base=utc -kernel "$vmlinuz" -initrd "$work/initrd"
 		-append "console=ttyS0 panic=-1 oops=panic $kernel_words $append"
 		-serial "file:$log")

@@ -13,6 +13,7 @@
 #   --drive IMG[,ro]  a raw image as disk: vda, vdb, ... (Bochs: sda, ...)
 #   --module FILE     the module (default module/keel.ko of this tree)
 #   --keel-params S, --kvm-params S   module parameters
+#   --cpu S           QEMU's CPU model and flags (amd-tcg; default max)
 #   --append S        words for the kernel command line
 #   --kmemleak        look for leaks (debug kernel; boots three times slower)
 #   --icount          count instructions as time (amd-tcg)
@@ -28,13 +29,13 @@
 set -u
 . "$(dirname "$0")/lib.sh"
 
-host=amd-tcg kernel=cloud device=none smp=2 mem=1024 timeout=300 module=$TOP/module/keel.ko
+host=amd-tcg kernel=cloud device=none cpu=max smp=2 mem=1024 timeout=300 module=$TOP/module/keel.ko
 keel_params='' kvm_params='' append='' icount='' log='' allow='' interactive='' winsize='' kmemleak=''
 files=() drives=() kernel_words=
 
 usage()
 {
-	sed -n '3,29s/^# \{0,1\}//p' "$0" >&2
+	sed -n '3,30s/^# \{0,1\}//p' "$0" >&2
 	exit 1
 }
 
@@ -67,7 +68,7 @@ parse()
 	shift
 	while [ $# -gt 0 ]; do
 		case $1 in
-		--host|--kernel|--device|--smp|--mem|--timeout|--module|--append|--log|--allow)
+		--host|--kernel|--device|--cpu|--smp|--mem|--timeout|--module|--append|--log|--allow)
 			[ $# -ge 2 ] || usage
 			printf -v "${1#--}" %s "$2"; shift ;;
 		--keel-params)	keel_params=$2; shift ;;
