@@ -120,7 +120,7 @@ static uint64_t msix_pending(const struct virtio_dev *dev)
 {
 	uint64_t bits = 0;
 
-	for (unsigned int i = 0; i <= dev->ops->nr_queues; i++)
+	for (unsigned int i = 0; i < VIRTIO_MAX_VECTORS; i++)
 		bits |= (uint64_t)dev->msix[i].pending << i;
 	return bits;
 }
@@ -380,7 +380,7 @@ static void virtio_config_read(struct pci_dev *pci, unsigned int offset, unsigne
 {
 	struct virtio_dev *dev = from_pci(pci);
 	unsigned int data = dev->window_cap + offsetof(struct virtio_pci_cfg_cap, pci_cfg_data);
-	uint32_t at, len;
+	uint32_t at = 0, len = 0;
 
 	if (touches(offset, size, data, 4) && window(dev, &at, &len))
 		pci_set32(pci, data, bar_read(dev, at, len));
@@ -390,7 +390,7 @@ static void virtio_config_written(struct pci_dev *pci, unsigned int offset, unsi
 {
 	struct virtio_dev *dev = from_pci(pci);
 	unsigned int data = dev->window_cap + offsetof(struct virtio_pci_cfg_cap, pci_cfg_data);
-	uint32_t at, len;
+	uint32_t at = 0, len = 0;
 
 	if (touches(offset, size, dev->msix_cap + PCI_MSIX_FLAGS, 2))
 		update_msix_control(dev);
