@@ -207,7 +207,7 @@ bool keel_guest_has(struct keel_vcpu *vcpu, unsigned int feature)
 	return vcpu->cpuid.caps[feature / 32] & BIT(feature % 32);
 }
 
-/* ---- what follows from a set ----------------------------------------------------------- */
+/* ---- what follows from a set ---- */
 
 static void keel_cpuid_derive_caps(struct keel_cpuid *c)
 {
@@ -293,7 +293,7 @@ void keel_cpuid_free(struct keel_vcpu *vcpu)
 	vcpu->cpuid.nent = 0;
 }
 
-/* ---- the ioctls -------------------------------------------------------------------------- */
+/* ---- the ioctls ---- */
 
 static bool keel_cpuid_set_valid(const struct kvm_cpuid_entry2 *e, u32 nent)
 {

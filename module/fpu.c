@@ -248,8 +248,11 @@ void keel_fpu_free(struct keel_vcpu *vcpu)
 
 /**
  * keel_fpu_reset() - as RESET or INIT leaves the FPU
- * @vcpu: the vCPU, its state not live
+ * @vcpu: the vCPU
  * @init: INIT, which keeps all of it (SDM vol. 3, "Processor State After Reset")
+ *
+ * RESET leaves FCW at 40H by that table; a vCPU starts as after FNINIT all the
+ * same, which is what clients of KVM find and some guests rely on.
  */
 void keel_fpu_reset(struct keel_vcpu *vcpu, bool init)
 {
@@ -257,10 +260,6 @@ void keel_fpu_reset(struct keel_vcpu *vcpu, bool init)
 		return;
 	keel_vcpu_put(vcpu);
 	keel_fpu_init_image(vcpu->fpu);
-	/* RESET, unlike FNINIT, leaves the control word at 40H and the tags at "zero". */
-	vcpu->fpu->xsave.i387.cwd = 0x40;
-	vcpu->fpu->xsave.i387.twd = 0xff;
-	vcpu->fpu->xsave.header.xfeatures = keel_fpu_mask & XFEATURE_MASK_FP;
 	vcpu->xcr0 = XFEATURE_MASK_FP;
 	vcpu->xss = 0;
 }
@@ -320,7 +319,7 @@ void keel_fpu_module_exit(void)
 	keel_fpu_cache = NULL;
 }
 
-/* ---- the image, read and written from outside ------------------------------------ */
+/* ---- the image, read and written from outside ---- */
 
 /*
  * A component whose bit is clear in XSTATE_BV is in its initial state whatever

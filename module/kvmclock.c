@@ -16,7 +16,7 @@
 #include "keel.h"
 #include "state.h"
 
-/* ---- cycles to nanoseconds, by the page's own formula ------------------------------------- */
+/* ---- cycles to nanoseconds, by the page's own formula ---- */
 
 /*
  * ns = (cycles * 2^shift) * mul / 2^32, for a TSC of @hz.  A shift that brings
@@ -42,7 +42,7 @@ static u64 keel_clock_cycles_to_ns(u64 cycles, u32 mul, s8 shift)
 	return mul_u64_u32_shr(cycles, mul, 32);
 }
 
-/* ---- the VM's reference point ------------------------------------------------------------------ */
+/* ---- the VM's reference point ---- */
 
 static bool keel_clock_vcpus_agree(struct keel_vm *vm)
 {
@@ -129,7 +129,7 @@ u64 keel_clock_now(struct keel_vm *vm)
 	return ns;
 }
 
-/* ---- KVM_GET_CLOCK, KVM_SET_CLOCK, KVM_KVMCLOCK_CTRL ---------------------------------------- */
+/* ---- KVM_GET_CLOCK, KVM_SET_CLOCK, KVM_KVMCLOCK_CTRL ---- */
 
 int keel_get_clock(struct keel_vm *vm, struct kvm_clock_data *data)
 {
@@ -184,7 +184,7 @@ int keel_kvmclock_ctrl(struct keel_vcpu *vcpu)
 	return 0;
 }
 
-/* ---- the page ----------------------------------------------------------------------------------- */
+/* ---- the page ---- */
 
 /* The rate at which the guest's TSC really counts. */
 static u64 keel_clock_tsc_hz(struct keel_vcpu *vcpu)
@@ -220,9 +220,11 @@ static int keel_clock_publish(struct keel_vcpu *vcpu, struct pvclock_vcpu_time_i
 
 	if (keel_gpa_cache_write(vm, cache, &page->version, 0, v))
 		return -EFAULT;
+	/* A guest that sees new contents must see the odd version. */
 	smp_wmb();
 	if (keel_gpa_cache_write(vm, cache, (u8 *)page + v, v, sizeof(*page) - v))
 		return -EFAULT;
+	/* And the even one only with all of them in place. */
 	smp_wmb();
 	page->version++;
 	vcpu->pv.version = page->version;
@@ -285,15 +287,17 @@ static void keel_clock_write_wall(struct keel_vm *vm, u64 msr)
 	wall.version = version;
 	wall.sec = div_u64_rem(boot, NSEC_PER_SEC, &rem);
 	wall.nsec = rem;
+	/* As in keel_clock_publish(). */
 	smp_wmb();
 	if (keel_gpa_write(vm, msr, &wall, sizeof(wall)))
 		return;
+	/* As in keel_clock_publish(). */
 	smp_wmb();
 	version++;
 	keel_gpa_write(vm, msr, &version, sizeof(version));
 }
 
-/* ---- the registers --------------------------------------------------------------------------------- */
+/* ---- the registers ---- */
 
 static void keel_system_time_set(struct keel_vcpu *vcpu, u64 data)
 {
@@ -373,7 +377,7 @@ void keel_pv_reset(struct keel_vcpu *vcpu)
 	vcpu->pv.poll_control = 1;
 }
 
-/* ---- life -------------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 void keel_clock_vm_init(struct keel_vm *vm)
 {

@@ -28,4 +28,13 @@ struct keel_msr {
 extern const struct keel_msr keel_msrs[];
 extern const int keel_nr_msrs;
 
+/* msr_spec.c */
+int keel_spec_ctrl_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host);
+int keel_spec_ctrl_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
+int keel_pred_cmd_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
+int keel_arch_caps_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host);
+int keel_arch_caps_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
+int keel_de_cfg_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host);
+int keel_de_cfg_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
+
 #endif

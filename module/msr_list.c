@@ -77,8 +77,7 @@ int keel_msr_feature_get(u32 msr, u64 *data)
 		*data = 0;
 		return 0;
 	case MSR_AMD64_DE_CFG:
-		*data = boot_cpu_has(X86_FEATURE_LFENCE_RDTSC) ?
-			MSR_AMD64_DE_CFG_LFENCE_SERIALIZE : 0;
+		*data = keel_de_cfg();
 		return 0;
 	default:
 		return 1;

@@ -224,7 +224,7 @@ int keel_set_apic_base(struct keel_vcpu *vcpu, u64 base, bool host)
 	return 0;
 }
 
-/* ---- RESET and INIT ------------------------------------------------------------------ */
+/* ---- RESET and INIT ---- */
 
 static void keel_reset_segment(struct kvm_segment *s, u8 type, bool code_or_data)
 {
@@ -291,7 +291,7 @@ void keel_regs_reset(struct keel_vcpu *vcpu, bool init)
 	keel_request(vcpu, KEEL_REQ_EVENT);
 }
 
-/* ---- the ioctls ----------------------------------------------------------------------- */
+/* ---- the ioctls ---- */
 
 int keel_get_regs(struct keel_vcpu *vcpu, struct kvm_regs *regs)
 {

@@ -22,13 +22,14 @@ int keel_set_apic_base(struct keel_vcpu *vcpu, u64 base, bool host);
 /* debugreg.c */
 void keel_dr_reset(struct keel_vcpu *vcpu);
 
-/* cpuid.c, cpuid_supported.c */
+/* cpuid.c, cpuid_features.c, cpuid_supported.c */
 void keel_cpuid_vcpu_init(struct keel_vcpu *vcpu);
 u64 keel_cpuid_cr4_bits(const u32 *words);
 u64 keel_cpuid_efer_bits(const u32 *words);
 u8 keel_host_maxphyaddr(void);
 int keel_cpuid_fill_supported(struct kvm_cpuid_entry2 *e, u32 max, bool emulated);
-/* Bits of a word that a guest may be believed to have; see keel_guest_has(). */
+/* Bits of a word that a guest can have, and those it may be believed to have. */
+u32 keel_cpuid_word_given(int word);
 u32 keel_cpuid_word_believed(int word);
 
 /* Where one word of the kernel's feature bits comes from in CPUID. */
@@ -54,8 +55,9 @@ static inline u32 *keel_cpuid_reg(struct kvm_cpuid_entry2 *e, u8 reg)
 	}
 }
 
-/* msr.c: IA32_ARCH_CAPABILITIES of this host, for a guest */
-u64 keel_arch_capabilities(void);
+/* msr_spec.c */
+u64 keel_arch_capabilities(void);	/* of this host, for a guest */
+u64 keel_de_cfg(void);
 
 /* mtrr.c: 0 or 1 */
 void keel_mtrr_reset(struct keel_vcpu *vcpu);

@@ -59,6 +59,7 @@ void keel_steal_update(struct keel_vcpu *vcpu)
 	if (keel_gpa_cache_write(vcpu->vm, cache, &st.version,
 				 offsetof(struct kvm_steal_time, version), sizeof(st.version)))
 		return;
+	/* Odd before the figures change, even after: the guest reads it around them. */
 	smp_wmb();
 	st.steal += stolen;
 	st.preempted = 0;
@@ -67,6 +68,7 @@ void keel_steal_update(struct keel_vcpu *vcpu)
 	keel_gpa_cache_write(vcpu->vm, cache, &st.preempted,
 			     offsetof(struct kvm_steal_time, preempted), sizeof(st.preempted));
 	vcpu->pv.steal_marked = false;
+	/* As above. */
 	smp_wmb();
 	st.version++;
 	keel_gpa_cache_write(vcpu->vm, cache, &st.version,
