@@ -242,7 +242,7 @@ static const struct init_step {
 } init_steps[] = {
 	{ keel_fpu_module_init, keel_fpu_module_exit },
 	{ keel_cpuid_module_init, NULL },
-	{ keel_mmu_module_init, keel_mmu_module_exit },
+	{ keel_mmu_module_init, NULL },
 	{ keel_irqfd_module_init, keel_irqfd_module_exit },
 	{ keel_clock_module_init, keel_clock_module_exit },
 };

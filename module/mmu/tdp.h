@@ -71,7 +71,6 @@ enum keel_fault_result {
 };
 
 int keel_mmu_module_init(void);
-void keel_mmu_module_exit(void);
 int keel_mmu_vm_init(struct keel_vm *vm);
 void keel_mmu_vm_destroy(struct keel_vm *vm);
 

@@ -446,10 +446,6 @@ int keel_mmu_module_init(void)
 	return 0;
 }
 
-void keel_mmu_module_exit(void)
-{
-}
-
 /**
  * keel_mmu_vm_init() - a VM's empty table; before the notifier is registered
  * @vm: the VM
