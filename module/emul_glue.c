@@ -611,6 +611,10 @@ static int skip_by_decoding(struct keel_vcpu *vcpu, const struct keel_exit *exit
 	switch (emul_insn_length(c, class_of(exit), &len)) {
 	case EMUL_CONTINUE:
 		keel_set_rip(vcpu, emul_next_rip(c));
+		keel_set_rflags(vcpu, vcpu->rflags & ~X86_EFLAGS_RF);
+		keel_need(vcpu, KEEL_R_SHADOW);
+		vcpu->int_shadow = 0;
+		keel_dirty(vcpu, KEEL_R_SHADOW);
 		return 0;
 	case EMUL_EXCEPTION:
 		raise(vcpu, &c->fault);

@@ -240,10 +240,8 @@ static int enable_split(struct keel_vm *vm, u64 gsis)
 {
 	if (gsis > KEEL_IOAPIC_PINS * 10)
 		return -EINVAL;
-	if (keel_lapic_in_kernel(&vm->irqchip))
+	if (keel_lapic_in_kernel(&vm->irqchip) || vm->nr_vcpus)
 		return -EEXIST;
-	if (vm->nr_vcpus)
-		return -EINVAL;
 	return keel_irqchip_create_split(vm, gsis);
 }
 
