@@ -76,19 +76,18 @@ static enum emul_result fetch_more(struct emul_ctxt *c)
 static enum emul_result take(struct emul_ctxt *c, unsigned int n, u64 *val)
 {
 	struct emul_insn *in = &c->insn;
-	unsigned int i;
 
-	if (in->len + n > EMUL_INSN_MAX)
-		return emul_raise(c, XV_GP, 0);
-	while (in->len + n > in->fetched) {
-		enum emul_result res = fetch_more(c);
+	while (unlikely(in->len + n > in->fetched)) {
+		enum emul_result res;
 
+		if (in->len + n > EMUL_INSN_MAX)
+			return emul_raise(c, XV_GP, 0);
+		res = fetch_more(c);
 		if (res != EMUL_CONTINUE)
 			return res;
 	}
-	*val = 0;
-	for (i = 0; i < n; i++)
-		*val |= (u64)in->bytes[in->len + i] << (8 * i);
+	memcpy(val, in->bytes + in->len, sizeof(*val));
+	*val &= emul_mask(n);
 	in->len += n;
 	return EMUL_CONTINUE;
 }
@@ -198,7 +197,7 @@ static enum emul_result decode_opcode(struct emul_ctxt *c, u8 b)
 	if (res != EMUL_CONTINUE)
 		return res;
 	in->opcode = next;
-	in->op = &map[array_index_nospec(next & 0xff, 256)];
+	in->op = &map[next & 0xff];
 	in->flags = in->op->flags;
 	return EMUL_CONTINUE;
 }
@@ -448,8 +447,8 @@ u64 emul_effective_address(const struct emul_ctxt *c)
 	if (in->base == EMUL_RIP_BASE)
 		ea += emul_next_rip(c);
 	else if (in->base != EMUL_NOREG)
-		ea += c->gpr[array_index_nospec(in->base & 15, 16)];
+		ea += c->gpr[in->base & 15];
 	if (in->index != EMUL_NOREG)
-		ea += c->gpr[array_index_nospec(in->index & 15, 16)] << in->scale;
+		ea += c->gpr[in->index & 15] << in->scale;
 	return ea & emul_mask(in->addr_bytes);
 }

@@ -22,6 +22,11 @@
  * sees each access once, and memory that another CPU changes in between cannot
  * lead the second run another way. A repeated string instruction commits after
  * each iteration and begins a new log.
+ *
+ * Not here: x87, MMX, VEX, loads of segment registers in protected mode, far
+ * branches, IRET, INT (but their lengths), alignment checks (#AC), data and I/O
+ * breakpoints. Instructions of these kinds, and what the manuals leave undefined or the
+ * vendors do differently, end in EMUL_UNHANDLEABLE.
  */
 #ifndef KEEL_EMUL_H
 #define KEEL_EMUL_H
@@ -268,7 +273,7 @@ struct emul_opcode;
  */
 struct emul_insn {
 	const struct emul_opcode *op;
-	u8 bytes[EMUL_INSN_MAX];
+	u8 bytes[EMUL_INSN_MAX + 8];	/* numbers are read as eight bytes and cut */
 	u8 fetched;
 	u8 len;
 	bool decoded;
@@ -357,7 +362,9 @@ struct emul_ctxt {
 	struct emul_operand src;
 	u64 mem_off;			/* offset of the memory operand in its segment */
 	u64 next_rip;
-	u64 saved[18];			/* gpr, rip, rflags at the last commit */
+	u64 saved_gpr[16];		/* those of changed, at the last commit */
+	u64 saved_rflags;
+	u16 changed;
 	u8 segs_valid;
 	struct emul_seg segs[EMUL_NR_SEGS];
 

@@ -13,20 +13,24 @@ static bool high_byte(const struct emul_ctxt *c, unsigned int reg, unsigned int 
 
 u64 emul_reg_read(const struct emul_ctxt *c, unsigned int reg, unsigned int size)
 {
-	u64 val;
-
 	if (high_byte(c, reg, size))
 		return c->gpr[reg - 4] >> 8 & 0xff;
-	val = c->gpr[array_index_nospec(reg & 15, 16)];
-	return val & emul_mask(size);
+	return c->gpr[reg & 15] & emul_mask(size);
 }
 
 void emul_reg_write(struct emul_ctxt *c, unsigned int reg, unsigned int size, u64 val)
 {
-	u64 *r = &c->gpr[array_index_nospec(reg & 15, 16)];
+	bool high = high_byte(c, reg, size);
+	u64 *r;
 
-	if (high_byte(c, reg, size))
-		c->gpr[reg - 4] = (c->gpr[reg - 4] & ~0xff00ULL) | (val & 0xff) << 8;
+	reg = (high ? reg - 4 : reg) & 15;
+	r = &c->gpr[reg];
+	if (!(c->changed & BIT(reg))) {
+		c->changed |= BIT(reg);
+		c->saved_gpr[reg] = *r;
+	}
+	if (high)
+		*r = (*r & ~0xff00ULL) | (val & 0xff) << 8;
 	else if (size >= 4)
 		*r = val & emul_mask(size);	/* 32-bit results clear the upper half */
 	else
@@ -183,11 +187,15 @@ static enum emul_result execute(struct emul_ctxt *c)
 	return res;
 }
 
+/* Undo what was done since the last commit; rip moves only at the end. */
 static void restore(struct emul_ctxt *c)
 {
-	memcpy(c->gpr, c->saved, sizeof(c->gpr));
-	c->rip = c->saved[16];
-	c->rflags = c->saved[17];
+	unsigned int i;
+
+	for (i = 0; c->changed; i++, c->changed >>= 1)
+		if (c->changed & 1)
+			c->gpr[i] = c->saved_gpr[i];
+	c->rflags = c->saved_rflags;
 }
 
 enum emul_result emul_run(struct emul_ctxt *c)
@@ -205,9 +213,8 @@ enum emul_result emul_run(struct emul_ctxt *c)
 	if (!c->insn.op->exec)
 		return EMUL_UNHANDLEABLE;
 
-	memcpy(c->saved, c->gpr, sizeof(c->gpr));
-	c->saved[16] = c->rip;
-	c->saved[17] = c->rflags;
+	c->changed = 0;
+	c->saved_rflags = c->rflags;
 	c->log_pos = 0;
 	c->shadow = 0;
 	c->single_step = false;

@@ -340,7 +340,7 @@ enum emul_result emul_op_lahf(struct emul_ctxt *c)
 {
 	u64 ah = (c->rflags & (FL_ARITH & 0xff)) | 2;
 
-	c->gpr[EMUL_RAX] = (c->gpr[EMUL_RAX] & ~0xff00ULL) | ah << 8;
+	emul_reg_write(c, EMUL_RAX, 2, (c->gpr[EMUL_RAX] & 0xff) | ah << 8);
 	return EMUL_CONTINUE;
 }
 

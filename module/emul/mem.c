@@ -27,9 +27,8 @@ enum emul_result emul_raise_pf(struct emul_ctxt *c, u64 linear, u32 error)
 
 void emul_commit(struct emul_ctxt *c)
 {
-	memcpy(c->saved, c->gpr, sizeof(c->gpr));
-	c->saved[16] = c->rip;
-	c->saved[17] = c->rflags;
+	c->changed = 0;
+	c->saved_rflags = c->rflags;
 	c->log_pos = 0;
 	c->log_len = 0;
 }
@@ -156,6 +155,17 @@ enum emul_result emul_linear(struct emul_ctxt *c, unsigned int seg, u64 off, uns
 	return EMUL_CONTINUE;
 }
 
+/* Most accesses have one of these sizes, which the compiler turns into plain moves. */
+static void copy(void *to, const void *from, unsigned int len)
+{
+	if (len == 4)
+		memcpy(to, from, 4);
+	else if (len == 8)
+		memcpy(to, from, 8);
+	else
+		memcpy(to, from, len);
+}
+
 /* Next piece of an access: within a page, at most 8 bytes. */
 static unsigned int piece(u64 linear, unsigned int len)
 {
@@ -213,7 +223,7 @@ enum emul_result emul_mem_read(struct emul_ctxt *c, u64 linear, void *buf, unsig
 			res = log_record(c, e, true, c->ops->read(c, linear, e->data, n, access));
 		if (res != EMUL_CONTINUE)
 			return res;
-		memcpy(p, e->data, n);
+		copy(p, e->data, n);
 		p += n;
 		linear = advance(c, linear, n);
 		len -= n;
@@ -242,7 +252,7 @@ enum emul_result emul_mem_write(struct emul_ctxt *c, u64 linear, const void *buf
 		if (!e)
 			return res;
 		if (res == EMUL_RETRY) {
-			memcpy(e->data, p, n);
+			copy(e->data, p, n);
 			res = log_record(c, e, false,
 					 c->ops->write(c, linear, e->data, n, access));
 		}

@@ -307,6 +307,14 @@ static void test_control_registers(void)
 	CHECK_EQ(machine_run_insn(&m, "\x0f\x20\xc3"), EMUL_CONTINUE);
 	CHECK_EQ(m.c.gpr[RBX], 0x80050033);
 
+	machine_init(&m, EMUL_MODE_LONG64);	/* all 64 bits */
+	m.c.gpr[RAX] = 0x1234567800000000;
+	CHECK_EQ(machine_run_insn(&m, "\x0f\x22\xd8"), EMUL_CONTINUE);
+	CHECK_EQ(m.cr[3], 0x1234567800000000);
+	m.c.rip = CODE_AT;
+	CHECK_EQ(machine_run_insn(&m, "\x0f\x20\xdb"), EMUL_CONTINUE);
+	CHECK_EQ(m.c.gpr[RBX], 0x1234567800000000);
+
 	machine_init(&m, EMUL_MODE_LONG64);
 	m.c.gpr[8] = 5;
 	CHECK_EQ(machine_run_insn(&m, "\x45\x0f\x22\xc0"), EMUL_CONTINUE);
@@ -339,6 +347,34 @@ static void test_control_registers(void)
 	CHECK_EQ(machine_run_insn(&m, "\x0f\x32"), EMUL_EXCEPTION);
 	CHECK_EQ(m.c.fault.vector, 13);
 	tap_result("control, debug and model-specific registers");
+}
+
+/* The largest and the smallest quotient that fit, and one beyond. */
+static void test_divide_limits(void)
+{
+	static const struct {
+		u16 ax;
+		u8 by;
+		bool fits;
+		u16 result;
+	} limits[] = {
+		{ 0x00fe, 2, true, 0x007f }, { 0x0100, 2, false, 0 }, { 0xff00, 2, true, 0x0080 },
+		{ 0xfefe, 2, false, 0 }, { 0x007f, 0xff, true, 0x0081 }, { 0xff80, 0xff, false, 0 },
+		{ 1, 0, false, 0 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(limits); i++) {
+		machine_init(&m, EMUL_MODE_PROT32);
+		m.c.gpr[RAX] = limits[i].ax;
+		m.c.gpr[RBX] = limits[i].by;
+		machine_insn(&m, "\xf6\xfb", 2);	/* idiv bl */
+		CHECK_EQ(machine_run(&m), limits[i].fits ? EMUL_CONTINUE : EMUL_EXCEPTION);
+		CHECK_EQ(m.c.gpr[RAX], limits[i].fits ? limits[i].result : limits[i].ax);
+		if (!limits[i].fits)
+			CHECK_EQ(m.c.fault.vector, 0);
+	}
+	tap_result("division at its limits");
 }
 
 static void test_system_operations(void)
@@ -402,6 +438,7 @@ int main(void)
 	test_sti_shadow();
 	test_single_step();
 	test_control_registers();
+	test_divide_limits();
 	test_system_operations();
 	test_privilege();
 	return tap_done();

@@ -209,7 +209,7 @@ static void test_unknown(void)
 	static const char unknown[][8] = {
 		"\x0f\x3a\x0f\xc1\x01", "\xd9\xe8", "\xc5\xf8\x77", "\x62\xf1\x7c\x48\x10\x00",
 		"\xf3\x0f\xbc\xc0", "\xf3\x0f\xb8\xc0", "\x0f\x05", "\x8f\xe8\x78\xc2\xc1\x00",
-		"\xf2\x0f\x38\xf0\xc0", "\x66\xe8\x00\x00\x00\x00", "\xf3\x0f\x01\xd9",
+		"\xf2\x0f\x38\xf0\xc0", "\xf2\x0f\x38\xf1\x07", "\x66\xe8\x00\x00\x00\x00", "\xf3\x0f\x01\xd9",
 		"\x0f\xae\x00", "\x0f\x0b",
 	};
 	unsigned int i;
@@ -238,6 +238,7 @@ static void test_undefined(void)
 		{ EMUL_MODE_LONG64, "\xf0\x39\x00" },		/* LOCK CMP */
 		{ EMUL_MODE_PROT32, "\x8d\xc0" },		/* LEA of a register */
 		{ EMUL_MODE_REAL, "\xf0\x90" },
+		{ EMUL_MODE_LONG64, "\x66\x0f\x38\x82\xc8" },	/* INVPCID of a register */
 		{ EMUL_MODE_PROT32, "\x0f\x20\xc8" },		/* CR1 */
 		{ EMUL_MODE_PROT32, "\x8e\xc8" },		/* MOV to CS */
 		{ EMUL_MODE_PROT32, "\x8c\xf0" },		/* sixth segment */
@@ -246,7 +247,7 @@ static void test_undefined(void)
 
 	for (i = 0; i < ARRAY_SIZE(undefined); i++) {
 		machine_init(&m, undefined[i].mode);
-		machine_insn(&m, undefined[i].bytes, 3);
+		machine_insn(&m, undefined[i].bytes, 5);
 		CHECK_EQ(machine_run(&m), EMUL_EXCEPTION);
 		CHECK_EQ(m.c.fault.vector, 6);
 		CHECK(!m.c.fault.has_error);

@@ -91,8 +91,20 @@ static void test_types(void)
 	m.segs[EMUL_ES].unusable = true;
 	EXPECT_FAULT("\xaa", 13, true);
 	EXPECT_FAULT("\xa4", 13, true);
+	CHECK_EQ(m.n_seen, 0);
 	m.segs[EMUL_DS].present = false;
 	EXPECT_FAULT("\x8b\x07", 13, true);
+
+	machine_init(&m, EMUL_MODE_PROT32);	/* the target is checked before the source is read */
+	m.segs[EMUL_ES].type = 1;
+	m.c.gpr[RSI] = DEVICE_AT;
+	m.c.gpr[RDI] = 0x2000;
+	EXPECT_FAULT("\xa4", 13, true);
+	EXPECT_FAULT("\xaa", 13, true);
+	EXPECT_FAULT("\x6c", 13, true);
+	CHECK_EQ(m.n_seen, 0);
+	CHECK_EQ(machine_run_insn(&m, "\xa6"), EMUL_CONTINUE);	/* CMPS only reads */
+	CHECK_EQ(m.n_seen, 1);
 
 	machine_init(&m, EMUL_MODE_LONG64);	/* all of that is off */
 	m.segs[EMUL_DS].unusable = true;
@@ -198,6 +210,18 @@ static void test_port_permission(void)
 	CHECK_EQ(machine_run_insn(&m, "\xee"), EMUL_CONTINUE);
 	CHECK_EQ(m.n_seen, 1);
 
+	machine_init(&m, EMUL_MODE_PROT32);	/* a TSS over the end of the address space */
+	m.c.cpl = 3;
+	m.segs[EMUL_TR].base = 0xfffffff0;
+	machine_poke(&m, 0x56, 0x68, 2);
+	CHECK_EQ(machine_run_insn(&m, "\xee"), EMUL_CONTINUE);
+	machine_init(&m, EMUL_MODE_LONG64);	/* which is elsewhere in 64-bit mode */
+	m.c.cpl = 3;
+	m.segs[EMUL_TR].base = 0xfffffff0;
+	CHECK_EQ(machine_run_insn(&m, "\xee"), EMUL_EXCEPTION);
+	CHECK_EQ(m.c.fault.vector, 14);
+	CHECK_EQ(m.c.fault.address, 0x100000056);
+
 	machine_init(&m, EMUL_MODE_PROT32);	/* a 16-bit TSS has no bitmap */
 	m.c.cpl = 3;
 	m.segs[EMUL_TR].type = 3;
@@ -247,6 +271,13 @@ static void test_cr4_permissions(void)
 	EXPECT_FAULT("\x0f\x01\xe0", 13, true);
 	m.cr[4] &= ~(1ULL << 18);		/* OSXSAVE */
 	EXPECT_FAULT("\x0f\x01\xd0", 6, false);
+
+	machine_init(&m, EMUL_MODE_PROT32);	/* PVI, at CPL 3 alone */
+	m.c.cpl = 3;
+	m.cr[4] |= 1 << 1;
+	CHECK_EQ(machine_run_insn(&m, "\xfa"), EMUL_UNHANDLEABLE);
+	m.c.cpl = 1;
+	EXPECT_FAULT("\xfa", 13, true);
 	tap_result("CR4 bits that forbid");
 }
 
