@@ -197,7 +197,8 @@ void guest_ap_start(u64 apic_id)
 	desc.limit = sizeof(c->gdt) - 1;
 	desc.base = (uintptr_t)c->gdt;
 	asm volatile("lgdt %0" : : "m"(desc));
-	asm volatile("ltr %w0" : : "r"(SEL_TSS));
+	c->gdt[SEL_TSS / 8] &= ~BIT(41);	/* busy, if it was here before */
+	asm volatile("ltr %w0" : : "r"(SEL_TSS) : "memory");
 	guest_ap_main(apic_id);
 	for (;;)
 		hlt();

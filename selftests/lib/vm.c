@@ -127,7 +127,7 @@ struct vm *vm_create(unsigned int flags)
 	u64 from = (uintptr_t)__executable_start & ~(PAGE - 1);
 	u64 to = ((uintptr_t)_end + PAGE - 1) & ~(PAGE - 1);
 	struct vm *vm = calloc(1, sizeof(*vm));
-	struct kvm_pit_config pit = {};
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { 24 } };
 
 	vm->flags = flags;
@@ -434,6 +434,9 @@ int guest_run(struct vcpu *v)
 	for (;;) {
 		e = vcpu_run(v);
 		if (e == EINTR && run->exit_reason == KVM_EXIT_INTR)
+			continue;
+		/* A processor that waited for SIPI comes back like this when it got one. */
+		if (e == EAGAIN)
 			continue;
 		if (e)
 			die("vCPU %u: KVM_RUN: %s", v->id, strerror(e));
