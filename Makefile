@@ -54,6 +54,7 @@ selftests:
 	@$(HOSTDIR)/deps.sh build
 	@$(if $(KSRC),,$(HOSTDIR)/fetch.sh selftests >/dev/null)
 	$(MAKE) -C selftests OUTPUT=$(CURDIR)/selftests
+	$(MAKE) -C selftests/launcher launch
 
 run:
 	@$(HOSTDIR)/run.sh
@@ -84,11 +85,12 @@ uninstall:
 
 # Without the kernel's make, which would have to be fetched for it.
 clean:
-	find Kbuild module uapi selftests userspace \( -name '*.o' -o -name '*.ko' -o -name '*.mod' \
-		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '*.d' -o -name '*.a' \) -delete
-	$(RM) -r module/modules.order modules.order Module.symvers .Module.symvers.cmd build
-	$(RM) userspace/keel $(patsubst %.c,%,$(wildcard selftests/abi/*.c selftests/run/*.c \
-		selftests/mmu/*.c selftests/irq/*.c selftests/state/*.c selftests/e2e/*.c))
+	find Kbuild module uapi selftests \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.d' \
+		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '*.a' \) -delete
+	$(RM) modules.order Module.symvers .Module.symvers.cmd module/modules.order
+	$(RM) $(patsubst %.c,%,$(wildcard $(foreach g,abi run mmu irq state,selftests/$(g)/*.c)))
+	$(MAKE) -s -C userspace clean
+	$(MAKE) -s -C selftests/launcher clean
 
 clean-cache:
 	$(RM) -r $(CACHE)

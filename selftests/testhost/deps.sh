@@ -6,11 +6,12 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 
 # libelf1 and libssl3 are for the kernel's build tools, which are unpacked, not installed.
-BUILD="gcc libc6-dev linux-libc-dev make xz-utils kmod libelf1 libssl3"
+BUILD="gcc libc6-dev linux-libc-dev make xz-utils kmod acpica-tools libelf1
+	libssl3"
 RUN="qemu-system-x86 busybox-static cpio e2fsprogs mmdebstrap debian-archive-keyring zstd
 	iproute2 procps util-linux"
 TEST="bochs bochs-term bochsbios isolinux syslinux-common xorriso clang libclang-rt-dev
-	libcapstone-dev"
+	libzydis-dev"
 CHECK="sparse"
 
 installed()

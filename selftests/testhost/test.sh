@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # test.sh [TIER]: runs the tests, two jobs side by side, and prints TAP and a closing line
 # 'N passed, N failed, N skipped'. Status 0 if none failed and at least one passed.
-#   fast     the emulator's tests on this machine, and the selftests on amd-tcg
+#   fast     the unit tests on this machine, and the selftests on amd-tcg
 #   tcg      everything on amd-tcg: selftests, the module's life, Debian guests
 #   bochs    the selftests on amd-bochs
 #   debug    the selftests on amd-tcg with the debug kernel, leak detector included
@@ -22,11 +22,11 @@ SLOTS=${KEEL_TEST_SLOTS:-2}
 jobs_of()
 {
 	case $1 in
-	fast)	echo emul tcg ;;
+	fast)	echo unit tcg ;;
 	tcg)	echo e2e-keel-4 e2e-keel-1 e2e-kvm-4 e2e-kvm-1 tcg life ;;
 	bochs)	echo bochs ;;
 	debug)	echo debug ;;
-	all)	echo emul tcg bochs e2e-keel-4 e2e-keel-1 e2e-kvm-4 e2e-kvm-1 life ;;
+	all)	echo unit tcg bochs e2e-keel-4 e2e-keel-1 e2e-kvm-4 e2e-kvm-1 life ;;
 	oracle)	echo oracle-bochs oracle-tcg e2e-kvm-4 e2e-kvm-1 ;;
 	*)	echo "$*" ;;
 	esac
@@ -42,6 +42,7 @@ programs()
 	for g in $GROUPS_OF_TESTS; do
 		(cd "$TOP/selftests" && ls "$g"/*.c 2>/dev/null)
 	done | sed 's/\.c$//'
+	echo launcher/launch
 }
 
 module_for()
@@ -57,7 +58,8 @@ job_selftests()
 	list=$(programs | tr '\n' ' ')
 	args=(--host "$host" --kernel "$kernel" --device "$device" --timeout "$all"
 		--log "$LOGS/$job.host.log" --mem 1536
-		--file "$TESTHOST/run-list:keel/run-list")
+		--file "$TESTHOST/run-list:keel/run-list"
+		--file "$TOP/userspace/keel:keel/launcher")
 	[ "$device" = kvm ] || args+=(--module "$(module_for "$kernel")")
 	for p in $list; do
 		[ ! -x "$TOP/selftests/$p" ] || args+=(--file "$TOP/selftests/$p:t/$p")
@@ -90,14 +92,18 @@ one_program()
 			-f "$TESTHOST/flatten.awk"
 }
 
-job_emul()
+job_unit()
 {
-	local t
+	local t out=$CACHE/build/unit
 	: >"$LOGS/$job.out"
 	for t in unit lencheck diff fuzz; do
 		one_program emul "$t" 1 timeout -k 10 600 make -s --no-print-directory \
-			-C "$TOP" -f selftests/emul.mk "$t" OUT="$CACHE/build/emul"
+			-C "$TOP" -f selftests/emul.mk "$t" OUT="$out/emul"
 	done
+	one_program unit module 1 timeout -k 10 600 make -s --no-print-directory \
+		-C "$TOP" -f selftests/unit.mk run OUT="$out/module"
+	one_program unit launcher 1 timeout -k 10 600 make -s --no-print-directory \
+		-C "$TOP/selftests/launcher" check OUT="$out/launcher"
 }
 
 job_e2e()
@@ -117,7 +123,7 @@ job_life()
 run_job()
 {
 	case $job in
-	emul)		job_emul ;;
+	unit)		job_unit ;;
 	tcg)		job_selftests tcg amd-tcg cloud keel 120 900 ;;
 	bochs)		job_selftests bochs amd-bochs cloud keel 600 1500 ;;
 	debug)		job_selftests debug amd-tcg debug keel 300 1800 --kmemleak ;;
@@ -164,6 +170,12 @@ build()
 logged()
 {
 	"$@" >"$LOGS/build.err" 2>&1
+}
+
+build_selftests()
+{
+	make -s -C "$TOP/selftests" OUTPUT="$TOP/selftests" -j"$(nproc)" &&
+		make -s -C "$TOP/selftests/launcher" launch
 }
 
 build_module()
@@ -236,17 +248,17 @@ case " ${pending[*]} " in
 	# What several jobs need is fetched before them, where its progress can be seen.
 	"$TESTHOST/fetch.sh" kernel >/dev/null && "$TESTHOST/fetch.sh" selftests >/dev/null ||
 		{ emit "not ok - fetch the emulated hosts' kernel"; closing; exit 1; }
-	build "selftests" make -s -C "$TOP/selftests" OUTPUT="$TOP/selftests" -j"$(nproc)" || pending=()
+	build "launcher" make -s -C "$TOP/userspace" -j"$(nproc)" || pending=()
+	build "selftests" build_selftests || pending=()
 	case " ${pending[*]} " in
 	*' tcg '*|*' bochs '*|*-keel-*|*' life '*)
-		build "module" build_module cloud || pending=(emul) ;;
+		build "module" build_module cloud || pending=(unit) ;;
 	esac
 	case " ${pending[*]} " in
 	*' debug '*)	build "module for the debug kernel" build_module debug || pending=() ;;
 	esac
 	case "${pending[*]}" in
 	*e2e*|*life*)
-		build "launcher" make -s -C "$TOP/userspace" -j"$(nproc)" || pending=()
 		"$TESTHOST/image.sh" >/dev/null || emit "not ok - make the Debian guest" ;;
 	esac ;;
 esac
