@@ -183,7 +183,7 @@ u64 emul_shift(unsigned int op, u64 d, unsigned int count, unsigned int size, u6
 	}
 }
 
-/* SHLD, SHRD; a count over 16 on 16-bit operands gives an undefined result. */
+/* SHLD, SHRD; the caller sees to it that the count is not over the size. */
 u64 emul_shift_double(bool right, u64 d, u64 s, unsigned int count, unsigned int size, u64 *flags)
 {
 	unsigned int bits = 8 * size, n = count & (size == 8 ? 63 : 31);
@@ -193,13 +193,6 @@ u64 emul_shift_double(bool right, u64 d, u64 s, unsigned int count, unsigned int
 	s &= m;
 	if (!n)
 		return d;
-	if (n > bits) {		/* 16-bit: the source comes around again */
-		u64 t = d;
-
-		d = s;
-		s = t;
-		n -= bits;
-	}
 	if (right) {
 		cf = d >> (n - 1) & 1;
 		r = n < bits ? (d >> n) | (s << (bits - n)) : s;

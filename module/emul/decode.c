@@ -370,9 +370,6 @@ static enum emul_result decode_immediate(struct emul_ctxt *c)
 		res = take(c, 1, &second);
 		in->imm2 = second;
 		return res;
-	case F_I_FAR:
-		res = take(c, min_t(unsigned int, in->op_bytes, 4), &in->imm);
-		return res == EMUL_CONTINUE ? take(c, 2, &second) : res;
 	default:
 		in->imm = 0;
 		return EMUL_CONTINUE;

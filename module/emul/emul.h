@@ -24,9 +24,10 @@
  * each iteration and begins a new log.
  *
  * Not here: x87, MMX, VEX, loads of segment registers in protected mode, far
- * branches, IRET, INT (but their lengths), alignment checks (#AC), data and I/O
- * breakpoints. Instructions of these kinds, and what the manuals leave undefined or the
- * vendors do differently, end in EMUL_UNHANDLEABLE.
+ * branches, IRET and INT (but their lengths are known). These, and forms that
+ * the manuals leave undefined or the vendors do differently, end in
+ * EMUL_UNHANDLEABLE. Alignment checks (#AC) and breakpoints on data or ports
+ * are not made.
  */
 #ifndef KEEL_EMUL_H
 #define KEEL_EMUL_H

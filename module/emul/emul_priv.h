@@ -35,7 +35,6 @@ enum {
 	F_I_V		= 5 << 7,	/* operand size, 8 too */
 	F_I_MOFFS	= 6 << 7,	/* address size */
 	F_I_ENTER	= 7 << 7,	/* two bytes and one */
-	F_I_FAR		= 8 << 7,	/* operand size, at most 4, and a selector */
 
 	/* size of the source where it is not the operand size, bits 12:11 */
 	F_SRCSZ		= 3 << 11,

@@ -44,6 +44,8 @@ enum emul_result emul_op_shld(struct emul_ctxt *c)
 {
 	u64 count = (c->insn.flags & F_IMM) ? c->insn.imm : c->gpr[EMUL_RCX];
 
+	if (c->dst.size == 2 && (count & 31) > 16)	/* undefined by the manual */
+		return EMUL_UNHANDLEABLE;
 	c->dst.val = emul_shift_double(c->insn.op->param, c->dst.val, c->src.val, count & 0xff,
 				       c->dst.size, &c->rflags);
 	return EMUL_CONTINUE;

@@ -333,6 +333,16 @@ static void test_control_registers(void)
 	m.c.gpr[RAX] = 0x400;
 	CHECK_EQ(machine_run_insn(&m, "\x0f\x23\xf8"), EMUL_CONTINUE);
 	CHECK_EQ(m.dr[7], 0x400);
+	m.c.rip = CODE_AT;
+	CHECK_EQ(machine_run_insn(&m, "\x0f\x21\xfb"), EMUL_CONTINUE);
+	CHECK_EQ(m.c.gpr[RBX], 0x400);
+
+	machine_init(&m, EMUL_MODE_LONG64);	/* XSETBV */
+	m.c.gpr[RAX] = 7;
+	m.c.gpr[RDX] = 1;
+	CHECK_EQ(machine_run_insn(&m, "\x0f\x01\xd1"), EMUL_CONTINUE);
+	CHECK_EQ(m.msr_index, 0);
+	CHECK_EQ(m.msr_val, 0x100000007);
 
 	machine_init(&m, EMUL_MODE_LONG64);
 	m.c.gpr[RAX] = 0xffffffff00000001;
@@ -390,6 +400,13 @@ static void test_system_operations(void)
 	CHECK_EQ(m.sysops, 1 << EMUL_SYS_INVLPG);
 	CHECK_EQ(m.sysop_arg, 0xffff800000123456);
 
+	machine_init(&m, EMUL_MODE_PROT32);	/* base added, limit not checked */
+	m.segs[EMUL_DS].base = 0xfffff000;
+	m.segs[EMUL_DS].limit = 0;
+	m.c.gpr[RDI] = 0x3000;
+	CHECK_EQ(machine_run_insn(&m, "\x0f\x01\x3f"), EMUL_CONTINUE);
+	CHECK_EQ(m.sysop_arg, 0x2000);
+
 	machine_init(&m, EMUL_MODE_LONG64);	/* non-canonical: nothing */
 	m.c.gpr[RDI] = 0x1234000000000000;
 	CHECK_EQ(machine_run_insn(&m, "\x0f\x01\x3f"), EMUL_CONTINUE);
@@ -400,6 +417,17 @@ static void test_system_operations(void)
 	CHECK_EQ(machine_run_insn(&m, "\x0f\x01\xc8"), EMUL_CONTINUE);
 	CHECK_EQ(m.sysops, 1 << EMUL_SYS_MONITOR);
 	CHECK_EQ(m.sysop_arg, 0x5000);
+
+	machine_init(&m, EMUL_MODE_LONG64);	/* extensions: one for MWAIT, none for MONITOR */
+	m.c.gpr[RCX] = 1;
+	CHECK_EQ(machine_run_insn(&m, "\x0f\x01\xc9"), EMUL_CONTINUE);
+	CHECK_EQ(m.sysops, 1 << EMUL_SYS_MWAIT);
+	m.c.rip = CODE_AT;
+	CHECK_EQ(machine_run_insn(&m, "\x0f\x01\xc8"), EMUL_EXCEPTION);
+	CHECK_EQ(m.c.fault.vector, 13);
+	m.c.gpr[RCX] = 2;
+	CHECK_EQ(machine_run_insn(&m, "\x0f\x01\xc9"), EMUL_EXCEPTION);
+	CHECK_EQ(m.c.fault.vector, 13);
 	tap_result("system operations");
 }
 
