@@ -206,6 +206,25 @@ void keel_fpu_load(struct keel_vcpu *vcpu)
 	keel_fpu_put_xcr0(keel_fpu_want_xcr0(vcpu));
 }
 
+/*
+ * Not every emulator of a CPU stops a guest's XSETBV (QEMU's TCG does not, as of
+ * 7.2).  There, what the guest wrote is found here, before the host's value is
+ * believed to be in place.
+ */
+static void keel_fpu_find_xcr0(struct keel_vcpu *vcpu)
+{
+	u64 now;
+
+	if (!static_cpu_has(X86_FEATURE_HYPERVISOR))
+		return;
+	now = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	if (likely(now == __this_cpu_read(keel_fpu_hw_xcr0)))
+		return;
+	__this_cpu_write(keel_fpu_hw_xcr0, now);
+	vcpu->xcr0 = (now & vcpu->cpuid.xcr0_allowed) | XFEATURE_MASK_FP;
+	keel_cpuid_runtime_update(vcpu);
+}
+
 /**
  * keel_fpu_put() - take the guest's state out of the registers
  * @vcpu: the vCPU
@@ -217,6 +236,7 @@ void keel_fpu_put(struct keel_vcpu *vcpu)
 	if (!vcpu->fpu_live)
 		return;
 	if (keel_fpu_mask) {
+		keel_fpu_find_xcr0(vcpu);
 		keel_fpu_put_xcr0(keel_fpu_host_xcr0);
 		if (keel_fpu_host_xss)
 			wrmsrl(MSR_IA32_XSS, keel_fpu_host_xss);
