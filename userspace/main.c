@@ -156,7 +156,12 @@ static int wait_for_end(struct vm *vm, int signal_fd)
 	}
 }
 
-static int status_of(enum vm_stop why)
+static int status_of_end(int end)
+{
+	return end == QUIT ? STATUS_OK : STATUS_SIGNAL + end;
+}
+
+static int status_of_stop(enum vm_stop why)
 {
 	switch (why) {
 	case VM_TRIPLE_FAULT:
@@ -175,18 +180,20 @@ static int run(const struct vm_config *config, int signal_fd, char *report, size
 		struct vm *vm = vm_power_on(config);
 		int end = wait_for_end(vm, signal_fd);
 		enum vm_stop why = vm->stop;
+		bool flushed;
 
 		if (end)
 			terminal_close();
 		else
 			snprintf(report, len, "%s", vm->report);
-		vm_power_off(vm);
-		if (end)
-			return end == QUIT ? STATUS_OK : STATUS_SIGNAL + end;
-		if (why != VM_RESET) {
+		flushed = vm_power_off(vm);
+		if (!end && why == VM_RESET)
+			continue;
+		if (!end)
 			terminal_close();
-			return status_of(why);
-		}
+		if (!flushed)
+			return STATUS_ERROR;
+		return end ? status_of_end(end) : status_of_stop(why);
 	}
 }
 

@@ -209,8 +209,8 @@ struct disk {
 
 /** disk_open() - open, check and lock an image, or fail() */
 void disk_open(struct disk *disk, const char *path, bool readonly);
-/** disk_flush() - write what the host still holds of it to the disk */
-void disk_flush(const struct disk *disk);
+/** disk_flush() - write what the host still holds of it; false, with a warning, if it cannot */
+bool disk_flush(const struct disk *disk);
 /** tap_open() - open a tap interface for virtio-net, or fail() */
 int tap_open(const char *name);
 

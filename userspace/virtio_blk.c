@@ -48,10 +48,12 @@ void disk_open(struct disk *disk, const char *path, bool readonly)
 	disk->size = end;
 }
 
-void disk_flush(const struct disk *disk)
+bool disk_flush(const struct disk *disk)
 {
-	if (!disk->readonly && fdatasync(disk->fd) < 0)
-		warn_line("%s: cannot flush: %s", disk->path, strerror(errno));
+	if (disk->readonly || !fdatasync(disk->fd))
+		return true;
+	warn_line("%s: cannot flush: %s", disk->path, strerror(errno));
+	return false;
 }
 
 static bool in_disk(const struct disk *disk, uint64_t sector, uint64_t len)

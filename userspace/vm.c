@@ -197,9 +197,10 @@ struct vm *vm_power_on(const struct vm_config *config)
 	return vm;
 }
 
-void vm_power_off(struct vm *vm)
+bool vm_power_off(struct vm *vm)
 {
 	const struct vm_config *config = vm->config;
+	bool flushed = true;
 
 	/* First the CPUs, so that nothing asks a device for anything any more. */
 	vm_stop(vm, VM_POWEROFF, NULL);
@@ -209,7 +210,7 @@ void vm_power_off(struct vm *vm)
 		virtio_destroy(vm->devices[--vm->nr_devices]);
 	serial_destroy(&vm->serial);
 	for (unsigned int i = 0; i < config->nr_disks; i++)
-		disk_flush(&config->disks[i]);
+		flushed &= disk_flush(&config->disks[i]);
 
 	for (unsigned int i = 0; i < config->nr_vcpus; i++)
 		vcpu_destroy(&vm->vcpus[i]);
@@ -223,6 +224,7 @@ void vm_power_off(struct vm *vm)
 	pthread_mutex_destroy(&vm->stop_lock);
 	close(vm->stop_fd);
 	free(vm);
+	return flushed;
 }
 
 bool vm_stopping(struct vm *vm)

@@ -95,8 +95,8 @@ unsigned int vm_max_vcpus(int device_fd);
 
 /** vm_power_on() - make the machine, load the kernel, and let it run */
 struct vm *vm_power_on(const struct vm_config *config);
-/** vm_power_off() - stop the vCPUs, then the devices, and free everything */
-void vm_power_off(struct vm *vm);
+/** vm_power_off() - stop and free everything; false if a disk could not be flushed */
+bool vm_power_off(struct vm *vm);
 
 /**
  * vm_stop() - ask for the machine to stop; from any thread
