@@ -243,12 +243,12 @@ trap 'exit 143' TERM HUP
 echo "TAP version 13"
 "$TESTHOST/deps.sh" build run test || { emit "not ok - install what is missing"; closing; exit 1; }
 
+build "launcher" make -s -C "$TOP/userspace" -j"$(nproc)" || pending=()
 case " ${pending[*]} " in
 *" e2e-"*|*" tcg "*|*" bochs "*|*" life "*|*" oracle-"*|*" debug "*)
 	# What several jobs need is fetched before them, where its progress can be seen.
 	"$TESTHOST/fetch.sh" kernel >/dev/null && "$TESTHOST/fetch.sh" selftests >/dev/null ||
 		{ emit "not ok - fetch the emulated hosts' kernel"; closing; exit 1; }
-	build "launcher" make -s -C "$TOP/userspace" -j"$(nproc)" || pending=()
 	build "selftests" build_selftests || pending=()
 	case " ${pending[*]} " in
 	*' tcg '*|*' bochs '*|*-keel-*|*' life '*)
