@@ -9,6 +9,7 @@
 
 #include <linux/context_tracking.h>
 #include <linux/eventfd.h>
+#include <linux/hrtimer.h>
 #include <linux/instrumentation.h>
 #include <linux/irqflags.h>
 #include <linux/lockdep.h>
@@ -45,5 +46,18 @@ static inline void keel_eventfd_signal(struct eventfd_ctx *ctx)
  * 6.4 dropped the module argument of class_create(); 6.2 made a misc device's
  * devnode() take a const device.  keel uses neither.
  */
+
+/*
+ * 6.13 brought hrtimer_setup(), 6.15 took hrtimer_init() away.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+static inline void hrtimer_setup(struct hrtimer *timer,
+				 enum hrtimer_restart (*fn)(struct hrtimer *timer),
+				 clockid_t clock, enum hrtimer_mode mode)
+{
+	hrtimer_init(timer, clock, mode);
+	timer->function = fn;
+}
+#endif
 
 #endif

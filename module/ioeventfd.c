@@ -2,7 +2,6 @@
 /* ioeventfd: a guest's write to a port or to MMIO signals an eventfd, and nothing else. */
 #include <linux/eventfd.h>
 #include <linux/slab.h>
-#include <asm/unaligned.h>
 
 #include "compat.h"
 #include "keel.h"
@@ -29,17 +28,13 @@ struct keel_ioeventfd {
 	bool wildcard;
 };
 
+/* Little-endian, as the bytes lie in memory. */
 static u64 value_of(const void *val, int len)
 {
-	switch (len) {
-	case 1:
-		return *(const u8 *)val;
-	case 2:
-		return get_unaligned((const u16 *)val);
-	case 4:
-		return get_unaligned((const u32 *)val);
-	}
-	return get_unaligned((const u64 *)val);
+	u64 data = 0;
+
+	memcpy(&data, val, min_t(size_t, len, sizeof(data)));
+	return data;
 }
 
 static int ioeventfd_write(struct keel_vcpu *vcpu, struct keel_iodev *dev, gpa_t addr, int len,

@@ -16,6 +16,7 @@
 #include <asm/msr.h>
 #include <asm/tsc.h>
 
+#include "../compat.h"
 #include "lapic.h"
 
 /* Shorter periods would keep the host in the timer interrupt. */
@@ -392,7 +393,7 @@ void lapic_timer_restore(struct keel_lapic *apic, u32 count)
 
 void lapic_timer_init(struct keel_lapic *apic)
 {
-	hrtimer_init(&apic->timer.hrtimer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_PINNED_HARD);
-	apic->timer.hrtimer.function = timer_fn;
+	hrtimer_setup(&apic->timer.hrtimer, timer_fn, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_ABS_PINNED_HARD);
 	apic->timer.divide = 2;
 }

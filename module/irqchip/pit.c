@@ -4,6 +4,7 @@
 #include <linux/math64.h>
 #include <linux/slab.h>
 
+#include "../compat.h"
 #include "pit.h"
 
 #define PIT_GSI		0
@@ -322,8 +323,7 @@ int keel_pit_create(struct keel_vm *vm, const struct kvm_pit_config *cfg)
 	if (!pit)
 		return -ENOMEM;
 	raw_spin_lock_init(&pit->lock);
-	hrtimer_init(&pit->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
-	pit->timer.function = timer_fn;
+	hrtimer_setup(&pit->timer, timer_fn, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
 	pit->vm = vm;
 	pit->reinject = true;
 	pit->ack.gsi = PIT_GSI;
