@@ -16,8 +16,10 @@
 extern uint64_t native_host_rsp;
 extern const char native_resume[];
 void native_enter(const struct native_state *in);
+void native_enter32(const struct native_state *in);
 
 #define ALT_STACK	(64 * 1024)
+#define USER64_CS	0x33	/* Linux's, asm/segment.h */
 
 static struct native_state *result;
 static struct native_end *result_end;
@@ -49,6 +51,7 @@ static void handler(int sig, siginfo_t *info, void *ctx)
 	g[REG_RIP] = (greg_t)native_resume;
 	g[REG_RSP] = native_host_rsp;
 	g[REG_EFL] = 0x202;
+	g[REG_CSGSFS] = (g[REG_CSGSFS] & ~0xffffLL) | USER64_CS;
 }
 
 void native_setup(void)
@@ -67,11 +70,15 @@ void native_setup(void)
 			err(1, "sigaction");
 }
 
-void native_run(const struct native_state *in, struct native_state *out, struct native_end *end)
+void native_run(bool code32, const struct native_state *in, struct native_state *out,
+		struct native_end *end)
 {
 	result = out;
 	result_end = end;
-	native_enter(in);
+	if (code32)
+		native_enter32(in);
+	else
+		native_enter(in);
 	if (end->vector == 3)
 		out->rip--;	/* the breakpoint is the end, not a part */
 }

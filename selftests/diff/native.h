@@ -3,6 +3,7 @@
 #ifndef DIFF_NATIVE_H
 #define DIFF_NATIVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Offsets are known to native_stub.S. General registers in the order of instructions. */
@@ -23,7 +24,11 @@ struct native_end {
 /* Catch the signals that exceptions become, on a stack of their own. */
 void native_setup(void);
 
-/* Run from @in; @out and @end get what the first exception found. */
-void native_run(const struct native_state *in, struct native_state *out, struct native_end *end);
+/*
+ * Run from @in, in 64-bit or in 32-bit code; @out and @end get what the first
+ * exception found.
+ */
+void native_run(bool code32, const struct native_state *in, struct native_state *out,
+		struct native_end *end);
 
 #endif /* DIFF_NATIVE_H */

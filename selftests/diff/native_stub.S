@@ -8,7 +8,12 @@
  * can be named without a register.
  */
 	.text
-	.globl native_enter, native_resume
+	.globl native_enter, native_enter32, native_resume
+
+	/* Linux's segments for user code: asm/segment.h */
+	.set	USER32_CS, 0x23
+	.set	USER_DS, 0x2b
+
 native_enter:
 	push	%rbx
 	push	%rbp
@@ -42,6 +47,39 @@ native_enter:
 	mov	32(%rdi), %rsp
 	mov	56(%rdi), %rdi
 	jmp	*native_target
+
+/*
+ * void native_enter32(const struct native_state *in): the same in 32-bit code.
+ * IRET is what changes the code segment and loads flags and stack with it.
+ */
+native_enter32:
+	push	%rbx
+	push	%rbp
+	push	%r12
+	push	%r13
+	push	%r14
+	push	%r15
+	mov	%rsp, native_host_rsp
+
+	mov	$USER_DS, %eax
+	mov	%eax, %ds
+	mov	%eax, %es
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	movdqu	144 + 16 * \n(%rdi), %xmm\n
+	.endr
+	pushq	$USER_DS
+	pushq	32(%rdi)
+	pushq	136(%rdi)
+	pushq	$USER32_CS
+	pushq	128(%rdi)
+	mov	0(%rdi), %rax
+	mov	8(%rdi), %rcx
+	mov	16(%rdi), %rdx
+	mov	24(%rdi), %rbx
+	mov	40(%rdi), %rbp
+	mov	48(%rdi), %rsi
+	mov	56(%rdi), %rdi
+	iretq
 
 native_resume:
 	pop	%r15
