@@ -85,7 +85,7 @@ uninstall:
 
 # Without the kernel's make, which would have to be fetched for it.
 clean:
-	find Kbuild module uapi selftests \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.d' \
+	find Kbuild module uapi selftests \( -name '*.o' -o -name '*.ko' -o -name '*.mod' \
 		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '*.a' \) -delete
 	$(RM) modules.order Module.symvers .Module.symvers.cmd module/modules.order
 	$(RM) $(patsubst %.c,%,$(wildcard $(foreach g,abi run mmu irq state,selftests/$(g)/*.c)))
