@@ -70,7 +70,7 @@ image()
 	dir=$CACHE/guest/$SUITE-$(cd "$TESTHOST" && find image.sh guest -type f -print0 |
 		LC_ALL=C sort -z | xargs -0 cat | cksum | tr ' ' -)
 	if [ ! -e "$dir/root.img" ]; then
-		rm -rf "$CACHE/guest/$SUITE"-*
+		drop_old "$CACHE/guest" "$SUITE-*"
 		build "$dir"
 	fi
 	echo "$dir"

@@ -59,7 +59,7 @@ base()
 		cksum | tr ' ' -).cpio
 	if [ ! -e "$out" ]; then
 		mkdir -p "$CACHE/initramfs"
-		rm -f "$CACHE/initramfs/$rel"-*
+		drop_old "$CACHE/initramfs" "$rel-*"
 		msg BUILD "initramfs for $rel"
 		build_base "$kdir" "$rel" "$out"
 	fi

@@ -62,6 +62,12 @@ in_progress()
 	return "$rc"
 }
 
+# drop_old FOLDER PATTERN: what was replaced over a day ago; a younger one may be in use.
+drop_old()
+{
+	find "$1" -mindepth 1 -maxdepth 1 -name "$2" -mmin +1440 -exec rm -rf {} +
+}
+
 apt_update()
 {
 	as_root apt-get -qq -o APT::Sandbox::User=root update >&2
