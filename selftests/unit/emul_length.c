@@ -191,6 +191,12 @@ static void test_code_limit(void)
 	CHECK_EQ(m.c.fault.vector, 13);
 	CHECK_EQ(m.fetch_end, CODE_AT + 4);
 
+	machine_init(&m, EMUL_MODE_PROT32);	/* the last byte of the segment counts */
+	machine_insn(&m, "\x90", 1);
+	m.segs[EMUL_CS].limit = CODE_AT;
+	CHECK_EQ(emul_insn_length(&m.c, EMUL_CLS_ANY, &len), EMUL_CONTINUE);
+	CHECK_EQ(m.fetch_end, CODE_AT + 1);
+
 	machine_init(&m, EMUL_MODE_LONG64);
 	m.c.rip = 0x7fffffffffff + 1;
 	CHECK_EQ(emul_decode(&m.c), EMUL_EXCEPTION);
