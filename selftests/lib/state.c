@@ -9,9 +9,16 @@
 struct kvm_cpuid2 *vcpu_get_cpuid(struct vcpu *v)
 {
 	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + 256 * sizeof(c->entries[0]));
+	unsigned int i;
 
 	c->nent = 256;
+	for (i = 0; i < 256; i++)
+		c->entries[i].function = -1;
 	must(v->fd, KVM_GET_CPUID2, c);
+	/* 6.1's KVM leaves the count as it was given. */
+	for (i = 0; i < c->nent && c->entries[i].function != (u32)-1; i++)
+		;
+	c->nent = i;
 	return c;
 }
 
