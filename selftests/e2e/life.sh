@@ -41,6 +41,6 @@ host()
 
 host 'SVM and NPT' full
 host 'no SVM' nodev --cpu qemu64,-svm
-host 'no NPT' nodev --cpu max,-npt
+host 'no NPT' nodev --cpu max,-erms,-npt
 echo "1..$n"
 exit $failed

@@ -13,7 +13,7 @@
 #   --drive IMG[,ro]  a raw image as disk: vda, vdb, ... (Bochs: sda, ...)
 #   --module FILE     the module (default module/keel.ko of this tree)
 #   --keel-params S, --kvm-params S   module parameters
-#   --cpu S           QEMU's CPU model and flags (amd-tcg; default max)
+#   --cpu S           QEMU's CPU model and flags (amd-tcg; default max,-erms)
 #   --append S        words for the kernel command line
 #   --kmemleak        look for leaks (debug kernel; boots three times slower)
 #   --icount          count instructions as time (amd-tcg)
@@ -29,7 +29,7 @@
 set -u
 . "$(dirname "$0")/lib.sh"
 
-host=amd-tcg kernel=cloud device=none cpu=max smp=2 mem=1024 timeout=300 module=$TOP/module/keel.ko
+host=amd-tcg kernel=cloud device=none cpu=max,-erms smp=2 mem=1024 timeout=300 module=$TOP/module/keel.ko
 keel_params='' kvm_params='' append='' icount='' log='' allow='' interactive='' winsize='' kmemleak=''
 files=() drives=() kernel_words=
 
