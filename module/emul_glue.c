@@ -505,6 +505,8 @@ static int unhandleable(struct keel_vcpu *vcpu)
 	int ret;
 
 	vcpu->stats.insn_emulation_fail++;
+	/* Iterations of a repeated instruction that are done stay done. */
+	commit(vcpu);
 	if (keel_cpl(vcpu)) {
 		keel_queue_exception(vcpu, X86_TRAP_UD);
 		return KEEL_RESUME;
@@ -568,6 +570,9 @@ static int complete_access(struct keel_vcpu *vcpu)
 	u8 data[sizeof(run->mmio.data)];
 	bool ok;
 
+	/* The client moved the guest elsewhere (reset it, say): nothing to finish. */
+	if (keel_rip(vcpu) != c->rip)
+		return KEEL_RESUME;
 	/* The shared page says which kind it was only to user space; the context knows. */
 	if (vcpu->emul->pio_pending) {
 		ok = emul_io_done(c, vcpu->pio_data, c->pending_len);
@@ -621,6 +626,10 @@ static int skip_by_decoding(struct keel_vcpu *vcpu, const struct keel_exit *exit
 		return 1;
 	default:
 		/* Another CPU has changed the bytes since: what is there now runs. */
+		if (emul_decode(c) == EMUL_CONTINUE)
+			return 1;
+		/* A form that no guest uses (VMMCALL with prefixes): it would exit for ever. */
+		keel_queue_exception(vcpu, X86_TRAP_UD);
 		return 1;
 	}
 }

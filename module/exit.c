@@ -2,7 +2,6 @@
 /* One handler for each neutral reason to leave the guest. */
 #include <linux/kvm.h>
 #include <linux/kvm_para.h>
-#include <asm/apicdef.h>
 #include <asm/debugreg.h>
 #include <asm/msr-index.h>
 #include <asm/trapnr.h>
@@ -393,8 +392,8 @@ static int handle_unknown(struct keel_vcpu *vcpu, struct keel_exit *exit)
 #define ATOMIC	BIT(0)
 /* ... if the CPU told the instruction's length: finding it out reads guest memory. */
 #define ATOMIC_IF_LEN	BIT(1)
-/* ... if, besides, the MSR is one of the local APIC's. */
-#define ATOMIC_IF_APIC	BIT(2)
+/* ... if, besides, the MSR is served without guest memory. */
+#define ATOMIC_IF_MSR	BIT(2)
 
 static const struct {
 	keel_exit_fn fn;
@@ -406,7 +405,7 @@ static const struct {
 	[KEEL_EXIT_CPUID]	= { handle_cpuid, ATOMIC_IF_LEN },
 	[KEEL_EXIT_HLT]		= { handle_hlt, ATOMIC_IF_LEN },
 	[KEEL_EXIT_IO]		= { handle_io },
-	[KEEL_EXIT_MSR]		= { handle_msr, ATOMIC_IF_APIC },
+	[KEEL_EXIT_MSR]		= { handle_msr, ATOMIC_IF_MSR },
 	[KEEL_EXIT_CR]		= { handle_cr },
 	[KEEL_EXIT_DR]		= { handle_dr },
 	[KEEL_EXIT_TDP_FAULT]	= { handle_tdp_fault },
@@ -426,11 +425,6 @@ static const struct {
 	[KEEL_EXIT_EMULATE]	= { handle_emulate },
 };
 
-static bool apic_msr(u32 msr)
-{
-	return (msr >= APIC_BASE_MSR && msr <= APIC_BASE_MSR + 0xff) || msr == MSR_IA32_TSC_DEADLINE;
-}
-
 /**
  * keel_exit_is_atomic() - may keel_handle_exit() run with the vCPU still loaded?
  * @vcpu: the vCPU
@@ -440,8 +434,8 @@ bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
 	u32 flags = handlers[exit->reason].flags;
 
-	if (flags & ATOMIC_IF_APIC)
-		return exit->insn_len && apic_msr(vcpu->gpr[KEEL_RCX]);
+	if (flags & ATOMIC_IF_MSR)
+		return exit->insn_len && !keel_msr_may_sleep(vcpu->gpr[KEEL_RCX]);
 	if (flags & ATOMIC_IF_LEN)
 		return exit->insn_len;
 	return flags & ATOMIC;

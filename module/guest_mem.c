@@ -305,6 +305,36 @@ int keel_gpa_cache_write_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, co
 	return ret;
 }
 
+/**
+ * keel_gpa_cache_read_atomic() - keel_gpa_cache_read() that does not sleep
+ * @vm: the VM
+ * @c: the cache
+ * @dst: where to
+ * @off: offset of the first byte in the structure
+ * @len: bytes
+ *
+ * Return: 0, or -EFAULT also where the page would have to be faulted in.
+ */
+int keel_gpa_cache_read_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, void *dst,
+			       size_t off, size_t len)
+{
+	const void __user *hva;
+	int idx, ret = -EFAULT;
+
+	if (!cache_usable(vm, c, off, len))
+		return -EFAULT;
+	idx = srcu_read_lock(&vm->srcu);
+	hva = cache_hva(vm, c, off);
+	if (hva) {
+		pagefault_disable();
+		if (access_ok(hva, len) && !__copy_from_user_inatomic(dst, hva, len))
+			ret = 0;
+		pagefault_enable();
+	}
+	srcu_read_unlock(&vm->srcu, idx);
+	return ret;
+}
+
 /* ---- the guest's own page tables ---------------------------------------------------- */
 
 static int gwalk_read(void *ctx, gpa_t gpa, void *dst, size_t len)

@@ -239,6 +239,8 @@ struct keel_tsc {
 	u64 adjust;		/* IA32_TSC_ADJUST */
 	bool catchup;		/* no hardware scaling and the guest's is faster: follow by offset */
 	u64 ref_ns, ref_tsc;	/* the guest's TSC was ref_tsc at ref_ns; for catchup, unstable hosts */
+	unsigned long followed;	/* jiffies of the last correction, and where it was made */
+	int last_cpu;
 	u64 lost_seen;		/* of what host TSCs lost in suspend, how much is in offset */
 };
 
@@ -325,7 +327,6 @@ struct keel_vcpu {
 		u64 steal_msr, steal_last;
 		bool steal_marked;	/* the guest has been told that this vCPU is off the CPU */
 		struct keel_gpa_cache steal;
-		bool preempted;
 		u64 poll_control;
 	} pv;
 
@@ -545,6 +546,8 @@ int keel_gpa_cache_write(struct keel_vm *vm, struct keel_gpa_cache *c, const voi
 /* The same without sleeping (page faults disabled): -EFAULT if the page is not there. */
 int keel_gpa_cache_write_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, const void *src,
 				size_t off, size_t len);
+int keel_gpa_cache_read_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, void *dst,
+			       size_t off, size_t len);
 
 /* notifier.c */
 int keel_notifier_register(struct keel_vm *vm);

@@ -27,7 +27,6 @@ static bool must_leave(void)
 /* Called outside of a load section; lets others run. */
 static void yield_cpu(struct keel_vcpu *vcpu)
 {
-	WRITE_ONCE(vcpu->pv.preempted, false);
 	cond_resched();
 	if (vcpu->pv.steal_msr & KVM_MSR_ENABLED)
 		keel_request(vcpu, KEEL_REQ_STEAL);
@@ -36,7 +35,6 @@ static void yield_cpu(struct keel_vcpu *vcpu)
 /* The scheduler wants the CPU: tell the guest first, since put() may lose it. */
 static void put_for_resched(struct keel_vcpu *vcpu)
 {
-	WRITE_ONCE(vcpu->pv.preempted, true);
 	vcpu->stats.preemptions++;
 	keel_steal_preempted(vcpu);
 	keel_vcpu_put(vcpu);
@@ -154,6 +152,7 @@ static bool enter_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	if (!vcpu->loaded)
 		keel_vcpu_load(vcpu);
+	keel_pv_eoi_sync_to(vcpu);
 
 	local_irq_disable();
 	/*
@@ -203,12 +202,19 @@ static bool enter_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
 static int run_once(struct keel_vcpu *vcpu)
 {
 	struct keel_exit exit;
+	bool entered;
 	int ret;
 
 	ret = serve_requests(vcpu);
 	if (ret != KEEL_RESUME || vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
 		return ret;
-	if (!enter_guest(vcpu, &exit))
+	entered = enter_guest(vcpu, &exit);
+	/* Also without an entry: what made it fail may be an interrupt that needs the EOI. */
+	if (!keel_pv_eoi_sync_from(vcpu)) {
+		keel_vcpu_put(vcpu);
+		keel_pv_eoi_sync_from(vcpu);
+	}
+	if (!entered)
 		return KEEL_RESUME;
 	/* A handler that may sleep gets the thread without the section. */
 	if (!keel_exit_is_atomic(vcpu, &exit))
@@ -245,7 +251,6 @@ bool keel_vcpu_runnable(struct keel_vcpu *vcpu)
 	if (vcpu->mp_state != KVM_MP_STATE_HALTED)
 		return READ_ONCE(vcpu->requests) & BIT(KEEL_REQ_VM_DEAD);
 	return vcpu->events.exc.pending || nmi_ready(vcpu) || irq_ready(vcpu) ||
-	       keel_lapic_timer_pending(vcpu) ||
 	       (READ_ONCE(vcpu->requests) & (BIT(KEEL_REQ_UNBLOCK) | BIT(KEEL_REQ_VM_DEAD) |
 					     BIT(KEEL_REQ_TRIPLE_FAULT)));
 }

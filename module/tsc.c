@@ -235,7 +235,11 @@ void keel_tsc_load(struct keel_vcpu *vcpu, int cpu)
 		keel_tsc_put_offset(vcpu, t->offset + keel_tsc_scale(t, lost));
 		keel_request(vcpu, KEEL_REQ_CLOCK);
 	}
-	if (unlikely(t->catchup || check_tsc_unstable())) {
+	/* Once a tick is enough, and an update that asks for itself at each load is not. */
+	if (unlikely(t->catchup || check_tsc_unstable()) &&
+	    (cpu != t->last_cpu || jiffies != t->followed)) {
+		t->last_cpu = cpu;
+		t->followed = jiffies;
 		keel_tsc_follow(vcpu);
 		keel_request(vcpu, KEEL_REQ_CLOCK);
 	}

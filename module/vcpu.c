@@ -28,10 +28,8 @@ void keel_vcpu_load(struct keel_vcpu *vcpu)
 
 	keel_fpu_load(vcpu);
 	cpu = smp_processor_id();
-	if (vcpu->cpu != cpu) {
-		keel_tsc_load(vcpu, cpu);
-		WRITE_ONCE(vcpu->cpu, cpu);
-	}
+	WRITE_ONCE(vcpu->cpu, cpu);
+	keel_tsc_load(vcpu, cpu);
 	keel_ops.load(vcpu, cpu);
 	vcpu->loaded = true;
 }
@@ -114,13 +112,11 @@ void keel_vcpu_reset(struct keel_vcpu *vcpu, bool init)
 	vcpu->pv_unhalted = false;
 	vcpu->complete_io = NULL;
 
-	if (vcpu->lapic)
-		keel_lapic_reset(vcpu, init);
+	keel_lapic_reset(vcpu, init);
 	keel_regs_reset(vcpu, init);
 	keel_msr_reset(vcpu, init);
 	keel_fpu_reset(vcpu, init);
-	if (!init)
-		keel_pv_reset(vcpu);
+	keel_pv_reset(vcpu);
 	vcpu->avail = KEEL_R_ALL;
 	vcpu->dirty = KEEL_R_ALL | KEEL_R_TSC;
 	keel_ops.vcpu_reset(vcpu, init);

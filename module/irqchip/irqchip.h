@@ -154,16 +154,14 @@ void keel_lapic_latch_sipi(struct keel_vcpu *vcpu);	/* KVM_SET_MP_STATE(SIPI_REC
 int keel_lapic_set_extint(struct keel_vcpu *vcpu, u8 vector);
 /* Local APIC timer fired (KEEL_REQ_TIMER): inject; wakeups are done by the hrtimer itself. */
 void keel_lapic_timer_inject(struct keel_vcpu *vcpu);
-bool keel_lapic_timer_pending(struct keel_vcpu *vcpu);
-void keel_lapic_timer_migrate(struct keel_vcpu *vcpu);
 /* The TSC offset or frequency changed: re-arm. */
 void keel_lapic_timer_restart(struct keel_vcpu *vcpu);
 /* PV EOI (MSR_KVM_PV_EOI_EN) */
 int keel_pv_eoi_set(struct keel_vcpu *vcpu, u64 data);
 u64 keel_pv_eoi_get(struct keel_vcpu *vcpu);
 void keel_pv_eoi_sync_to(struct keel_vcpu *vcpu);	/* before entry; does not sleep */
-/* After exit, before anybody looks at ISR or PPR (keel_irq_pending()); may sleep. */
-void keel_pv_eoi_sync_from(struct keel_vcpu *vcpu);
+/* After exit; false: put the vCPU and call again. */
+bool keel_pv_eoi_sync_from(struct keel_vcpu *vcpu);
 /* PV IPI (KVM_HC_SEND_IPI): number delivered or -KVM_E* */
 int keel_pv_send_ipi(struct keel_vm *vm, unsigned long lo, unsigned long hi, u32 min,
 		     unsigned long icr, bool op64);

@@ -385,26 +385,35 @@ void keel_pv_eoi_sync_to(struct keel_vcpu *vcpu)
 }
 
 /**
- * keel_pv_eoi_sync_from() - after exit: did the guest skip an EOI?  May sleep if an
- * offer stands; must come before anybody looks at this APIC's ISR or PPR
+ * keel_pv_eoi_sync_from() - after exit: did the guest skip an EOI?  Must come before
+ * anybody looks at this APIC's ISR or PPR
  * @vcpu: the vCPU
+ *
+ * With the vCPU loaded it does not sleep.  Return: false if it would have to (the
+ * guest's page has gone meanwhile): the caller puts the vCPU and calls again.
  */
-void keel_pv_eoi_sync_from(struct keel_vcpu *vcpu)
+bool keel_pv_eoi_sync_from(struct keel_vcpu *vcpu)
 {
 	struct keel_lapic *apic = vcpu->lapic;
+	bool sleep = !vcpu->loaded;
 	const u8 none = 0;
 	u8 val;
+	int ret;
 
 	if (!apic || !apic->pv_eoi_offered)
-		return;
-	apic->pv_eoi_offered = false;
-	if (keel_gpa_cache_read(vcpu->vm, &apic->pv_eoi_cache, &val, 0, sizeof(val)))
-		return;
+		return true;
+	ret = (sleep ? keel_gpa_cache_read : keel_gpa_cache_read_atomic)
+	      (vcpu->vm, &apic->pv_eoi_cache, &val, 0, sizeof(val));
 	/* The guest clears the bit when it is done; else the offer is taken back. */
-	if (!(val & 1 << KVM_PV_EOI_BIT))
+	if (!ret && val & 1 << KVM_PV_EOI_BIT)
+		ret = (sleep ? keel_gpa_cache_write : keel_gpa_cache_write_atomic)
+		      (vcpu->vm, &apic->pv_eoi_cache, &none, 0, sizeof(none));
+	else if (!ret)
 		lapic_eoi(apic);
-	else
-		keel_gpa_cache_write(vcpu->vm, &apic->pv_eoi_cache, &none, 0, sizeof(none));
+	if (ret && !sleep)
+		return false;
+	apic->pv_eoi_offered = false;
+	return true;
 }
 
 /* ---- life --------------------------------------------------------------------------- */

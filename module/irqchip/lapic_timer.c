@@ -271,15 +271,6 @@ void keel_lapic_timer_restart(struct keel_vcpu *vcpu)
 
 /* ---- expiry, in the vCPU's thread ------------------------------------------------- */
 
-/* In the vCPU's thread: time is up, and the interrupt will be seen once it is injected. */
-bool keel_lapic_timer_pending(struct keel_vcpu *vcpu)
-{
-	struct keel_lapic *apic = vcpu->lapic;
-
-	return apic && atomic_read(&apic->timer.pending) && lapic_hw_enabled(apic) &&
-	       !(lapic_get(apic->page, LAPIC_LVT_TIMER) & LAPIC_LVT_MASKED);
-}
-
 /**
  * keel_lapic_timer_inject() - put the timer's interrupt into IRR if time is up
  * @vcpu: the vCPU
@@ -301,22 +292,6 @@ void keel_lapic_timer_inject(struct keel_vcpu *vcpu)
 	else if (t->mode != LAPIC_PERIODIC)
 		t->running = false;
 	lapic_local_deliver(apic, LAPIC_LVT_TIMER);
-}
-
-/**
- * keel_lapic_timer_migrate() - let the hrtimer fire on this CPU, where the vCPU is now,
- * so that its interrupt ends the guest's run without another one
- * @vcpu: the vCPU
- */
-void keel_lapic_timer_migrate(struct keel_vcpu *vcpu)
-{
-	struct hrtimer *hrtimer;
-
-	if (!vcpu->lapic)
-		return;
-	hrtimer = &vcpu->lapic->timer.hrtimer;
-	if (hrtimer_cancel(hrtimer))
-		hrtimer_start_expires(hrtimer, HRTIMER_MODE_ABS_PINNED_HARD);
 }
 
 /* ---- reading out and putting back ------------------------------------------------- */
