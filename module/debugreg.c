@@ -70,6 +70,21 @@ unsigned long keel_get_dr(struct keel_vcpu *vcpu, int dr)
 	return dr == 4 || dr == 6 ? vcpu->dr6 : vcpu->dr7;
 }
 
+/**
+ * keel_dr_take_back() - the guest had the debug registers to itself (vcpu->dr_open)
+ * @vcpu: the vCPU, right after the exit; interrupts off
+ * @dr6: its DR6
+ * @dr7: its DR7
+ *
+ * DR0-3 follow in keel_switch_host_dr().
+ */
+void keel_dr_take_back(struct keel_vcpu *vcpu, unsigned long dr6, unsigned long dr7)
+{
+	keel_put_dr6(vcpu, dr6);
+	keel_put_dr7(vcpu, dr7);
+	keel_dirty(vcpu, KEEL_R_DR);
+}
+
 /* The host's own breakpoints while a guest's are in the registers. */
 static DEFINE_PER_CPU(unsigned long [4], keel_host_dr);
 
@@ -84,8 +99,8 @@ void keel_switch_guest_dr(struct keel_vcpu *vcpu)
 {
 	unsigned long *host = this_cpu_ptr(keel_host_dr);
 
-	/* Writes of DR7 exit, so the vcpu's copy is good without a pull. */
-	if (likely(!(vcpu->dr7 & KEEL_DR7_ACTIVE)))
+	/* DR7 is read back where the guest could write it, so the vcpu's copy is good. */
+	if (likely(!(vcpu->dr7 & KEEL_DR7_ACTIVE) && !vcpu->dr_open))
 		return;
 	if (hw_breakpoint_active()) {
 		get_debugreg(host[0], 0);
@@ -116,6 +131,13 @@ void keel_switch_host_dr(struct keel_vcpu *vcpu)
 
 	if (likely(!vcpu->dr_live && !hw_breakpoint_active()))
 		return;
+	if (vcpu->dr_open) {
+		get_debugreg(vcpu->dr[0], 0);
+		get_debugreg(vcpu->dr[1], 1);
+		get_debugreg(vcpu->dr[2], 2);
+		get_debugreg(vcpu->dr[3], 3);
+		vcpu->dr_open = false;
+	}
 	if (vcpu->dr_live && hw_breakpoint_active()) {
 		set_debugreg(host[0], 0);
 		set_debugreg(host[1], 1);

@@ -347,12 +347,21 @@ static enum emul_result gp_if(struct emul_ctxt *c, int failed)
 	return failed ? emul_raise(c, X86_TRAP_GP, 0) : EMUL_CONTINUE;
 }
 
-/* Debug registers that may not be used now raise #UD or #DB. */
+/*
+ * Debug registers that may not be used now raise #UD or #DB; 4 and 5 are names of
+ * 6 and 7 unless CR4.DE is set.
+ */
 static enum emul_result check_dr(struct emul_ctxt *c, u8 *dr)
 {
-	int vector = keel_dr_access(vcpu_of(c), dr);
+	struct keel_vcpu *vcpu = vcpu_of(c);
 
-	return vector < 0 ? EMUL_CONTINUE : emul_raise(c, vector, 0);
+	keel_need(vcpu, KEEL_R_CR4 | KEEL_R_DR);
+	if (*dr == 4 || *dr == 5) {
+		if (vcpu->cr4 & X86_CR4_DE)
+			return emul_raise(c, X86_TRAP_UD, 0);
+		*dr += 2;
+	}
+	return vcpu->dr7 & KEEL_DR7_GD ? emul_raise(c, X86_TRAP_DB, 0) : EMUL_CONTINUE;
 }
 
 static enum emul_result glue_get(struct emul_ctxt *c, enum emul_file file, u32 index, u64 *val)

@@ -233,43 +233,14 @@ static int handle_cr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	return KEEL_RESUME;
 }
 
-/**
- * keel_dr_access() - may the guest use a debug register now?
- * @vcpu: the vCPU
- * @dr: its number; 4 and 5 become 6 and 7, whose names they are unless CR4.DE is set
- * Return: -1 if so, else the vector of the exception it raises.
+/*
+ * A guest that uses one debug register uses several: until the next exit it has them
+ * all, live in the CPU, and this access is made again.
  */
-int keel_dr_access(struct keel_vcpu *vcpu, u8 *dr)
-{
-	keel_need(vcpu, KEEL_R_CR4 | KEEL_R_DR);
-	if (*dr == 4 || *dr == 5) {
-		if (vcpu->cr4 & X86_CR4_DE)
-			return X86_TRAP_UD;
-		*dr += 2;
-	}
-	return vcpu->dr7 & KEEL_DR7_GD ? X86_TRAP_DB : -1;
-}
-
 static int handle_dr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	u8 dr = exit->u.dr.dr;
-
-	if (exit->u.dr.gpr >= KEEL_NR_GPRS)
-		return keel_emulate(vcpu, 0, exit);
-	switch (keel_dr_access(vcpu, &dr)) {
-	case X86_TRAP_UD:
-		return inject_ud(vcpu);
-	case X86_TRAP_DB:
-		keel_queue_db(vcpu, KEEL_DR6_BD);
-		return KEEL_RESUME;
-	}
-	if (!exit->u.dr.write) {
-		keel_gpr_set(vcpu, exit->u.dr.gpr, keel_get_dr(vcpu, dr) & mode_mask(vcpu));
-		return keel_skip(vcpu, exit);
-	}
-	if (keel_set_dr(vcpu, dr, keel_gpr_get(vcpu, exit->u.dr.gpr) & mode_mask(vcpu)))
-		return keel_inject_gp(vcpu, 0);
-	return keel_skip(vcpu, exit);
+	vcpu->dr_open = true;
+	return KEEL_RESUME;
 }
 
 /* ---- faults and events ------------------------------------------------------------ */
@@ -407,7 +378,7 @@ static const struct {
 	[KEEL_EXIT_IO]		= { handle_io },
 	[KEEL_EXIT_MSR]		= { handle_msr, ATOMIC_IF_MSR },
 	[KEEL_EXIT_CR]		= { handle_cr },
-	[KEEL_EXIT_DR]		= { handle_dr },
+	[KEEL_EXIT_DR]		= { handle_dr, ATOMIC },
 	[KEEL_EXIT_TDP_FAULT]	= { handle_tdp_fault },
 	[KEEL_EXIT_HYPERCALL]	= { handle_hypercall },
 	[KEEL_EXIT_RDPMC]	= { handle_rdpmc, ATOMIC },

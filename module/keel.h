@@ -256,8 +256,6 @@ struct keel_emul_state;		/* exit.c: also for the emulator's use */
 int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit);
 unsigned long keel_cr_get(struct keel_vcpu *vcpu, u8 cr);
 int keel_cr_set(struct keel_vcpu *vcpu, u8 cr, unsigned long val);	/* 1: #GP */
-/* The exception that an access to debug register @dr raises, or -1; *dr becomes 6 or 7 for 4 or 5. */
-int keel_dr_access(struct keel_vcpu *vcpu, u8 *dr);
 
 /* emul_glue.c */
 
@@ -293,6 +291,7 @@ struct keel_vcpu {
 	u64 mtrr[32];				/* v: see msr.c */
 	u64 arch_caps, microcode, msr_platform_info, hwcr, patch_level;	/* v */
 	bool dr_live;				/* v: guest's DR0-3 are in the CPU */
+	bool dr_open;				/* v: until the next exit, accesses do not exit */
 
 	/* ---- the rest ---- */
 	int idx, id;				/* C: index in vm->vcpus; APIC id */
@@ -429,6 +428,8 @@ int keel_set_xcr(struct keel_vcpu *vcpu, u32 index, u64 xcr);
 int keel_set_dr(struct keel_vcpu *vcpu, int dr, unsigned long val);
 unsigned long keel_get_dr(struct keel_vcpu *vcpu, int dr);
 void keel_regs_reset(struct keel_vcpu *vcpu, bool init);
+/* The guest had the debug registers to itself (dr_open): its DR6 and DR7, after the exit. */
+void keel_dr_take_back(struct keel_vcpu *vcpu, unsigned long dr6, unsigned long dr7);
 void keel_switch_guest_dr(struct keel_vcpu *vcpu);	/* irqs off, before entry */
 void keel_switch_host_dr(struct keel_vcpu *vcpu);	/* irqs off, after exit */
 int keel_get_regs(struct keel_vcpu *vcpu, struct kvm_regs *regs);

@@ -111,9 +111,6 @@ static void update_intercepts(struct svm_vcpu *svm)
 	struct keel_vcpu *vcpu = &svm->vcpu;
 
 	svm_update_cr_intercepts(svm);
-	/* Debug registers are switched by software. */
-	c->intercept_dr_read = 0xffff;
-	c->intercept_dr_write = 0xffff;
 	c->intercept_exceptions = exception_intercepts(vcpu);
 	c->intercept_misc1 = (c->intercept_misc1 & (ICPT_VINTR | ICPT_IRET)) |
 			     misc1_intercepts(vcpu);
@@ -181,6 +178,9 @@ static void init_control(struct svm_vcpu *svm)
 	if (svm_caps.pause_threshold)
 		c->pause_threshold = PAUSE_THRESHOLD;
 
+	c->intercept_dr_read = 0xffff;
+	c->intercept_dr_write = 0xffff;
+	svm->dr_opened = false;
 	svm->asid_gen = 0;
 	svm->windows = 0;
 	svm->iret_seen = false;
@@ -385,6 +385,21 @@ static void prepare_spec_ctrl(struct svm_vcpu *svm)
 		sw->flags = SWITCH_SPEC_SWAP;
 }
 
+/*
+ * Debug registers: all accesses exit, or, for one run of the guest, none does; then its
+ * DR6 is in the hardware, too.
+ */
+static void open_dr(struct svm_vcpu *svm, bool open)
+{
+	struct vmcb_control *c = &svm->vmcb->control;
+
+	c->intercept_dr_read = open ? 0 : 0xffff;
+	c->intercept_dr_write = open ? 0 : 0xffff;
+	svm->vmcb->save.dr6 = open ? svm->vcpu.dr6 : DR6_RESERVED;
+	svm->dr_opened = open;
+	svm_changed(svm, CLEAN_INTERCEPTS | CLEAN_DRX);
+}
+
 static void before_entry(struct svm_vcpu *svm)
 {
 	struct keel_vcpu *vcpu = &svm->vcpu;
@@ -393,6 +408,8 @@ static void before_entry(struct svm_vcpu *svm)
 		svm_push(vcpu, vcpu->dirty);
 		vcpu->dirty = 0;
 	}
+	if (unlikely(vcpu->dr_open != svm->dr_opened))
+		open_dr(svm, vcpu->dr_open);
 	svm->vmcb->save.rax = vcpu->gpr[KEEL_RAX];
 	assign_asid(svm, this_cpu_ptr(&svm_cpus));
 	load_tpr(svm);
@@ -448,6 +465,8 @@ static void after_exit(struct svm_vcpu *svm)
 	vcpu->rflags = vmcb->save.rflags;
 	vcpu->int_shadow = svm_shadow(vmcb);
 	vcpu->avail = KEEL_R_RSP | KEEL_R_RIP | KEEL_R_RFLAGS | KEEL_R_SHADOW;
+	if (unlikely(svm->dr_opened))
+		keel_dr_take_back(vcpu, vmcb->save.dr6, vmcb->save.dr7);
 	if (unlikely(svm->soft))
 		svm_undo_soft(svm);
 	save_tpr(svm);

@@ -67,6 +67,7 @@ struct svm_vm {
  * @iret_seen: an NMI's IRET is about to be executed, at @iret_rip
  * @step: this entry single-steps, the guest's own TF being @step_tf
  * @stepped: the last one did so
+ * @dr_opened: debug registers are the guest's own for this run, see vcpu->dr_open
  * @soft: a soft event was injected with RIP put from @soft_rip to @soft_next by software
  * @de_cfg: MSR DE_CFG
  */
@@ -86,6 +87,7 @@ struct svm_vcpu {
 	u32 windows;
 	bool iret_seen, step, step_tf, stepped;
 	unsigned long iret_rip;
+	bool dr_opened;
 	bool soft;
 	unsigned long soft_rip, soft_next;
 	u64 de_cfg;

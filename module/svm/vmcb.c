@@ -202,12 +202,12 @@ static void push_crs(struct svm_vcpu *svm, u32 mask)
 }
 
 /*
- * All accesses of the guest to debug registers exit, so its DR6 is vcpu->dr6; the
+ * Unless opened, the guest's DR6 is vcpu->dr6, as all its accesses exit, and the
  * hardware's is neutral, so that a #DB exit leaves in it what caused it.
  */
 static void push_dr(struct svm_vcpu *svm)
 {
-	svm->vmcb->save.dr6 = DR6_RESERVED;
+	svm->vmcb->save.dr6 = svm->dr_opened ? svm->vcpu.dr6 : DR6_RESERVED;
 	svm->vmcb->save.dr7 = svm->vcpu.dr7;
 	svm_changed(svm, CLEAN_DRX);
 }
