@@ -156,7 +156,7 @@ struct keel_kvmclock {
 };
 
 struct keel_vm {
-	refcount_t users;		/* A: the fd, each vCPU fd, each irqfd */
+	refcount_t users;		/* A: the fd, each vCPU fd, each statistics fd */
 	struct mm_struct *mm;		/* C: mmgrab()bed; the creator's */
 	struct list_head link;		/* keel_vms_lock */
 	struct mutex lock;		/* V: vCPU and irqchip creation, caps, routing */
@@ -499,7 +499,6 @@ void keel_tsc_load(struct keel_vcpu *vcpu, int cpu);	/* another CPU: unsynchroni
 void keel_clock_vm_init(struct keel_vm *vm);
 int keel_clock_module_init(void);
 void keel_clock_module_exit(void);
-u64 keel_clock_now(struct keel_vm *vm);		/* guest's kvmclock, ns */
 int keel_get_clock(struct keel_vm *vm, struct kvm_clock_data *data);
 int keel_set_clock(struct keel_vm *vm, struct kvm_clock_data *data);
 int keel_kvmclock_ctrl(struct keel_vcpu *vcpu);

@@ -122,8 +122,8 @@ void keel_hw_put(void)
 
 /*
  * CPU hotplug.  The dynamic states lie before CPUHP_AP_ACTIVE on the way up and
- * after it on the way down: no vCPU thread runs on this CPU yet, or any more (its
- * preempt notifier has put it).
+ * after it on the way down: no vCPU thread runs on this CPU yet, or any more (a vCPU
+ * is put before its thread can leave the CPU).
  */
 static int hotplug_online(unsigned int cpu)
 {

@@ -243,14 +243,15 @@ static bool nmi_ready(struct keel_vcpu *vcpu)
  */
 bool keel_vcpu_runnable(struct keel_vcpu *vcpu)
 {
-	if (vcpu->mp_state == KVM_MP_STATE_RUNNABLE || READ_ONCE(vcpu->pv_unhalted))
+	if (vcpu->mp_state == KVM_MP_STATE_RUNNABLE)
 		return true;
 	if (keel_lapic_apic_event_pending(vcpu))
 		return true;
-	/* Waiting for INIT or SIPI, nothing else counts. */
+	/* Waiting for INIT or SIPI, nothing else counts: a kick would keep it spinning here. */
 	if (vcpu->mp_state != KVM_MP_STATE_HALTED)
 		return READ_ONCE(vcpu->requests) & BIT(KEEL_REQ_VM_DEAD);
-	return vcpu->events.exc.pending || nmi_ready(vcpu) || irq_ready(vcpu) ||
+	return READ_ONCE(vcpu->pv_unhalted) || vcpu->events.exc.pending ||
+	       nmi_ready(vcpu) || irq_ready(vcpu) ||
 	       (READ_ONCE(vcpu->requests) & (BIT(KEEL_REQ_UNBLOCK) | BIT(KEEL_REQ_VM_DEAD) |
 					     BIT(KEEL_REQ_TRIPLE_FAULT)));
 }
@@ -269,7 +270,8 @@ static bool poll_for_event(struct keel_vcpu *vcpu, u64 start)
 {
 	u64 limit = vcpu->halt_poll_ns, now = start;
 
-	if (!limit)
+	/* A guest that polls by itself has told so (MSR_KVM_POLL_CONTROL). */
+	if (!limit || !(vcpu->pv.poll_control & 1))
 		return false;
 	vcpu->stats.halt_attempted_poll++;
 	do {
