@@ -65,7 +65,7 @@ void vm_add_trampoline(struct vm *vm);
 
 static inline void guest_done(void)		{ outl(PORT_DONE, 0); }
 static inline void guest_sync(u32 val)		{ outl(PORT_SYNC, val); }
-/* Asks the host to set an interrupt line; guest_run() does it by itself. */
+/* Asks the host to set an interrupt line; guest_run() does it by itself. Bit 31 says so. */
 #define SYNC_LINE	0x80000000u
 static inline void guest_line(u32 gsi, u32 level)
 {

@@ -352,12 +352,12 @@ TEST_F(mmio, completion)
 	ASSERT_RUN(KVM_EXIT_MMIO, self->v);
 	ASSERT_EQ(0, run->mmio.is_write);
 	rip = vcpu_regs(self->v).rip;
-	memcpy(run->mmio.data, "\xef\xbe\xad\xde", 4);
+	memcpy(run->mmio.data, "\xef\xbe\xad\x5e", 4);
 	run->immediate_exit = 1;
 	ASSERT_EQ(EINTR, vcpu_run(self->v));
 	run->immediate_exit = 0;
 	EXPECT_LT(rip, vcpu_regs(self->v).rip);
-	ASSERT_SYNC(0xdeadbeef, self->v);
+	ASSERT_SYNC(0x5eadbeef, self->v);
 	ASSERT_DONE(self->v);
 }
 
