@@ -235,14 +235,20 @@ void keel_tsc_load(struct keel_vcpu *vcpu, int cpu)
 		keel_tsc_put_offset(vcpu, t->offset + keel_tsc_scale(t, lost));
 		keel_request(vcpu, KEEL_REQ_CLOCK);
 	}
-	/* Once a tick is enough, and an update that asks for itself at each load is not. */
-	if (unlikely(t->catchup || check_tsc_unstable()) &&
-	    (cpu != t->last_cpu || jiffies != t->followed)) {
-		t->last_cpu = cpu;
-		t->followed = jiffies;
-		keel_tsc_follow(vcpu);
+	if (likely(!t->catchup && !check_tsc_unstable()))
+		return;
+	/*
+	 * Another CPU's TSC may be ahead, which only a new clock page can mend.  The
+	 * correction once a tick needs none: it brings the TSC to where the page expects
+	 * it.  (A request at each load would keep a slow host from ever entering.)
+	 */
+	if (cpu != t->last_cpu)
 		keel_request(vcpu, KEEL_REQ_CLOCK);
-	}
+	else if (jiffies == t->followed)
+		return;
+	t->last_cpu = cpu;
+	t->followed = jiffies;
+	keel_tsc_follow(vcpu);
 }
 
 int keel_tsc_vcpu_init(struct keel_vcpu *vcpu)
