@@ -183,7 +183,11 @@ void lapic_map_rebuild(struct keel_vm *vm)
 	unsigned long flags;
 	int i;
 
-	new = kzalloc(sizeof(*new), GFP_ATOMIC | __GFP_NOWARN);
+	/*
+	 * A guest can ask for this as fast as it can write a register, and old maps wait for
+	 * RCU: charged to the client, and not out of the reserves for interrupts.
+	 */
+	new = kzalloc(sizeof(*new), GFP_NOWAIT | __GFP_NOWARN | __GFP_ACCOUNT);
 	/*
 	 * All registers are read inside the lock: of two that change at a time, the later
 	 * rebuild sees both.
@@ -415,6 +419,17 @@ void lapic_send_ipi(struct keel_lapic *apic, u32 low, u32 dest)
 
 /* ---- paravirtual IPIs ------------------------------------------------------------- */
 
+/*
+ * By the map, or without one (no memory for it) by the ids that the vCPUs were made
+ * with: the guest has no other way to send an IPI that is lost here.
+ */
+static struct keel_vcpu *pv_dest(struct keel_vm *vm, const struct keel_apic_map *map, u32 id)
+{
+	if (map)
+		return map->phys[array_index_nospec(id, KEEL_MAX_VCPU_ID)];
+	return keel_vcpu_by_id(vm, id);
+}
+
 static int pv_send(struct keel_vm *vm, const struct keel_apic_map *map, unsigned long bits,
 		   u64 min, unsigned int nr, const struct keel_apic_msg *msg)
 {
@@ -425,8 +440,8 @@ static int pv_send(struct keel_vm *vm, const struct keel_apic_map *map, unsigned
 	for_each_set_bit(i, &bits, nr) {
 		if (min + i >= KEEL_MAX_VCPU_ID)
 			break;
-		vcpu = map->phys[array_index_nospec(min + i, KEEL_MAX_VCPU_ID)];
-		if (vcpu)
+		vcpu = pv_dest(vm, map, min + i);
+		if (vcpu && vcpu->lapic)
 			n += lapic_accept(vcpu->lapic, msg->delivery, msg->vector, msg->level,
 					  msg->trig_level);
 	}
@@ -460,7 +475,7 @@ int keel_pv_send_ipi(struct keel_vm *vm, unsigned long lo, unsigned long hi, u32
 		return -KVM_EINVAL;
 	rcu_read_lock();
 	map = rcu_dereference(vm->irqchip.apic_map);
-	if (map && map->phys_ok)
+	if (!map || map->phys_ok)
 		n = pv_send(vm, map, lo, min, nr, &msg) +
 		    pv_send(vm, map, hi, (u64)min + nr, nr, &msg);
 	rcu_read_unlock();
