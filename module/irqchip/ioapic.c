@@ -66,7 +66,7 @@ struct keel_ioapic {
 
 /* ---- delivery ---------------------------------------------------------------------- */
 
-/* Send a pin's message; -1 masked or in service, 0 nobody took it, else by how many. */
+/* Send a pin's message; -1 masked, 0 still in service or nobody took it, else by how many. */
 static int service(struct keel_ioapic *io, unsigned int pin)
 {
 	u64 e = io->entry[pin];
@@ -80,8 +80,11 @@ static int service(struct keel_ioapic *io, unsigned int pin)
 	};
 	int ret;
 
-	if (e & E_MASKED || (e & E_LEVEL && e & E_REMOTE_IRR))
+	if (e & E_MASKED)
 		return -1;
+	/* Level, and its EOI is still to come: coalesced with the one before. */
+	if (e & E_LEVEL && e & E_REMOTE_IRR)
+		return 0;
 	if (!(e & E_LEVEL))
 		io->delivered |= BIT(pin);
 	ret = keel_apic_deliver(io->vm, NULL, &msg);
