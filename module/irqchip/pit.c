@@ -335,6 +335,8 @@ int keel_pit_create(struct keel_vm *vm, const struct kvm_pit_config *cfg)
 
 	ret = plug(vm, pit, cfg->flags & KVM_PIT_SPEAKER_DUMMY);
 	if (ret) {
+		/* The ports were there for a moment, and a vCPU may have started it. */
+		hrtimer_cancel(&pit->timer);
 		kfree(pit);
 		return ret;
 	}
