@@ -62,7 +62,8 @@ static u64 guest_ticks_to_ns(struct keel_vcpu *vcpu, u64 ticks)
 	/* Far beyond any uptime, and still clear of ktime_t's end. */
 	if (sec > KTIME_SEC_MAX / 4)
 		sec = KTIME_SEC_MAX / 4;
-	return sec * NSEC_PER_SEC + div64_u64(rest * NSEC_PER_SEC + hz - 1, hz);
+	/* In 128 bits: a frequency that a client may ask for takes the product over 64. */
+	return sec * NSEC_PER_SEC + mul_u64_u64_div_u64(rest, NSEC_PER_SEC, hz) + !!rest;
 }
 
 static void start_deadline(struct keel_lapic *apic)
