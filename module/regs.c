@@ -211,17 +211,8 @@ int keel_set_xcr(struct keel_vcpu *vcpu, u32 index, u64 xcr)
 
 int keel_set_apic_base(struct keel_vcpu *vcpu, u64 base, bool host)
 {
-	if (vcpu->lapic) {
-		int ret = keel_lapic_set_base(vcpu, base, host);
-
-		keel_cpuid_runtime_update(vcpu);
-		return ret;
-	}
-	if (base & vcpu->cpuid.gpa_rsvd)
-		return 1;
-	vcpu->apic_base = base;
-	keel_cpuid_runtime_update(vcpu);
-	return 0;
+	/* The register's own rules hold wherever the APIC is. */
+	return keel_lapic_set_base(vcpu, base, host);
 }
 
 /* ---- RESET and INIT ---- */
