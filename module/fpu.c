@@ -221,8 +221,11 @@ static void keel_fpu_find_xcr0(struct keel_vcpu *vcpu)
 	if (likely(now == __this_cpu_read(keel_fpu_hw_xcr0)))
 		return;
 	__this_cpu_write(keel_fpu_hw_xcr0, now);
-	vcpu->xcr0 = (now & vcpu->cpuid.xcr0_allowed) | XFEATURE_MASK_FP;
-	keel_cpuid_runtime_update(vcpu);
+	/*
+	 * By the rules for any XSETBV: a client's CPUID may leave out parts of what goes
+	 * together, and such a rest would be a #GP in the host at the next load.
+	 */
+	keel_set_xcr(vcpu, XCR_XFEATURE_ENABLED_MASK, now);
 }
 
 /**
