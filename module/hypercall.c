@@ -13,10 +13,16 @@
 #include "keel.h"
 #include "state.h"
 
+/* The guest gives a whole register; ids have 32 bits. */
+static struct keel_vcpu *keel_hc_vcpu(struct keel_vcpu *vcpu, unsigned long id)
+{
+	return id > U32_MAX ? NULL : keel_vcpu_by_id(vcpu->vm, id);
+}
+
 /* Let the thread of vCPU @id run in place of this one. */
 static void keel_hc_yield_to(struct keel_vcpu *vcpu, unsigned long id)
 {
-	struct keel_vcpu *target = keel_vcpu_by_id(vcpu->vm, id);
+	struct keel_vcpu *target = keel_hc_vcpu(vcpu, id);
 	struct task_struct *task = NULL;
 	struct pid *pid;
 
@@ -38,7 +44,7 @@ static void keel_hc_yield_to(struct keel_vcpu *vcpu, unsigned long id)
 /* The holder of a ticket lock wakes the next in line, which sleeps in HLT. */
 static long keel_hc_kick(struct keel_vcpu *vcpu, unsigned long id)
 {
-	struct keel_vcpu *target = keel_vcpu_by_id(vcpu->vm, id);
+	struct keel_vcpu *target = keel_hc_vcpu(vcpu, id);
 
 	if (target) {
 		WRITE_ONCE(target->pv_unhalted, true);
