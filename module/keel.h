@@ -118,7 +118,7 @@ struct keel_memslot {
 	u16 id;
 };
 
-/* The slot is about to move: faults wait for its new place. */
+/* The slot is about to move or to go: faults wait until it has. */
 #define KEEL_SLOT_MOVING	BIT(16)
 
 /**
@@ -610,6 +610,7 @@ void keel_queue_page_fault(struct keel_vcpu *vcpu, u64 addr, u32 error);
 void keel_queue_db(struct keel_vcpu *vcpu, unsigned long dr6_bits);
 int keel_inject_gp(struct keel_vcpu *vcpu, u32 error);	/* queues #GP, returns KEEL_RESUME */
 void keel_queue_nmi(struct keel_vcpu *vcpu);		/* any context */
+bool keel_user_irq_possible(struct keel_vcpu *vcpu);	/* KVM_INTERRUPT makes sense now */
 int keel_inject_events(struct keel_vcpu *vcpu);		/* before entry; 0 or keel_result */
 int keel_get_vcpu_events(struct keel_vcpu *vcpu, struct kvm_vcpu_events *e);
 int keel_set_vcpu_events(struct keel_vcpu *vcpu, struct kvm_vcpu_events *e);

@@ -116,17 +116,11 @@ static u64 keel_clock_at(const struct keel_kvmclock *c, const struct keel_instan
 	       keel_clock_cycles_to_ns(now->tsc - c->master_tsc, mul, shift);
 }
 
-u64 keel_clock_now(struct keel_vm *vm)
+/* A host that resumed may count its TSC anew: the point from before does not fit then. */
+static void keel_clock_after_suspend(struct keel_vm *vm)
 {
-	struct keel_instant now;
-	unsigned long flags;
-	u64 ns;
-
-	keel_host_instant(&now);
-	raw_spin_lock_irqsave(&vm->clock.lock, flags);
-	ns = keel_clock_at(&vm->clock, &now);
-	raw_spin_unlock_irqrestore(&vm->clock.lock, flags);
-	return ns;
+	if (READ_ONCE(vm->clock.epoch) != READ_ONCE(keel_suspend_epoch))
+		keel_clock_retrack(vm);
 }
 
 /* ---- KVM_GET_CLOCK, KVM_SET_CLOCK, KVM_KVMCLOCK_CTRL ---- */
@@ -137,6 +131,7 @@ int keel_get_clock(struct keel_vm *vm, struct kvm_clock_data *data)
 	unsigned long flags;
 
 	memset(data, 0, sizeof(*data));
+	keel_clock_after_suspend(vm);
 	keel_host_instant(&now);
 	raw_spin_lock_irqsave(&vm->clock.lock, flags);
 	data->clock = keel_clock_at(&vm->clock, &now);
@@ -244,8 +239,7 @@ int keel_clock_update(struct keel_vcpu *vcpu)
 
 	if (!(vcpu->pv.system_time_msr & KVM_MSR_ENABLED))
 		return 0;
-	if (READ_ONCE(vm->clock.epoch) != READ_ONCE(keel_suspend_epoch))
-		keel_clock_retrack(vm);
+	keel_clock_after_suspend(vm);
 	if (vcpu->tsc.catchup)
 		keel_tsc_follow(vcpu);
 	if (keel_gpa_cache_read(vm, &vcpu->pv.time, &old, 0, sizeof(old)))
@@ -280,6 +274,7 @@ static void keel_clock_write_wall(struct keel_vm *vm, u64 msr)
 	if (keel_gpa_write(vm, msr, &version, sizeof(version)))
 		return;
 
+	keel_clock_after_suspend(vm);
 	keel_host_instant(&now);
 	raw_spin_lock_irqsave(&vm->clock.lock, flags);
 	boot = now.real_ns - keel_clock_at(&vm->clock, &now);
