@@ -159,25 +159,17 @@ static int slot_create(struct keel_vm *vm, const struct keel_memslot *slot)
 	return 0;
 }
 
-static int slot_delete(struct keel_vm *vm, const struct keel_memslot *old)
-{
-	struct keel_memslot gone = *old;
-	struct keel_memslots *new = slots_changed(current_slots(vm), old, NULL);
-
-	if (!new)
-		return -ENOMEM;
-	publish(vm, new);
-	keel_mmu_zap_slot(vm, &gone);
-	return 0;
-}
-
 /*
- * Old place and new may overlap, so the old mappings must be gone before the
- * new place can be faulted in.  Meanwhile the slot is in the set, marked: faults
- * on it come again, instead of taking the memory for a device.
+ * Take a slot out of its place, and put it to @to unless that is NULL.
+ *
+ * Until its mappings are gone the slot stays in the set, marked.  Faults on it come
+ * again, instead of taking the memory for a device or, where old place and new
+ * overlap, bringing mappings of the new one in between.  And the mmu notifier still
+ * finds the slot: the host may take pages of it away at this moment, and gets them
+ * only when the guest cannot reach them any more.
  */
-static int slot_move(struct keel_vm *vm, const struct keel_memslot *old,
-		     const struct keel_memslot *to)
+static int slot_leave(struct keel_vm *vm, const struct keel_memslot *old,
+		      const struct keel_memslot *to)
 {
 	struct keel_memslot marked = *old, gone = *old;
 	struct keel_memslots *during, *after;
@@ -262,7 +254,7 @@ static int slot_modify(struct keel_vm *vm, const struct keel_memslot *old,
 	if (new->base_gfn == old->base_gfn)
 		return 0;
 	ret = check_place(current_slots(vm), new);
-	return ret ? ret : slot_move(vm, old, new);
+	return ret ? ret : slot_leave(vm, old, new);
 }
 
 /**
@@ -289,7 +281,7 @@ int keel_set_memory_region(struct keel_vm *vm, const struct kvm_userspace_memory
 
 	old = slot_by_id(current_slots(vm), r->slot);
 	if (!r->memory_size)
-		return old ? slot_delete(vm, old) : -EINVAL;
+		return old ? slot_leave(vm, old, NULL) : -EINVAL;
 
 	new = (struct keel_memslot) {
 		.base_gfn = r->guest_phys_addr >> PAGE_SHIFT,
