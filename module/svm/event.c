@@ -42,7 +42,7 @@ static void prepare_soft(struct svm_vcpu *svm, const struct keel_event *ev)
 }
 
 /* RIP back to the instruction that caused the soft event, if software moved it. */
-void svm_undo_soft(struct svm_vcpu *svm)
+static void undo_soft(struct svm_vcpu *svm)
 {
 	struct keel_vcpu *vcpu = &svm->vcpu;
 
@@ -51,6 +51,17 @@ void svm_undo_soft(struct svm_vcpu *svm)
 	svm->soft = false;
 	if (keel_rip(vcpu) == svm->soft_next)
 		keel_set_rip(vcpu, svm->soft_rip);
+}
+
+/*
+ * svm_finish_soft(): after an exit.  A delivery that has come to its end leaves RIP to
+ * the handler, which may have returned to just behind the instruction by now.
+ */
+void svm_finish_soft(struct svm_vcpu *svm)
+{
+	if (svm->vmcb->control.exit_int_info & EVENT_VALID)
+		undo_soft(svm);
+	svm->soft = false;
 }
 
 static u32 hw_type(const struct keel_event *ev)
@@ -124,7 +135,7 @@ void svm_cancel_inject(struct keel_vcpu *vcpu, struct keel_event *ev)
 	read_event(c->event_inj, c->event_inj_error, false, ev);
 	if (ev->type == KEEL_EVENT_SOFT_INT || ev->type == KEEL_EVENT_SOFT_EXC)
 		ev->insn_len = svm->soft_next - svm->soft_rip;
-	svm_undo_soft(svm);
+	undo_soft(svm);
 	c->event_inj = 0;
 }
 

@@ -164,15 +164,14 @@ static int svm_skip_insn(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 static void init_control(struct svm_vcpu *svm)
 {
 	struct vmcb_control *c = &svm->vmcb->control;
-	u64 root = c->n_cr3, tsc_offset = c->tsc_offset;
 
 	memset(c, 0, sizeof(*c));
 	c->iopm_pa = svm_caps.iopm_pa;
 	c->msrpm_pa = __sme_pa(svm->msrpm);
 	c->int_ctl = INT_V_MASKING;
 	c->np_ctl = NP_ENABLE;
-	c->n_cr3 = root;
-	c->tsc_offset = tsc_offset;
+	c->n_cr3 = __sme_set(svm->vcpu.vm->tdp.root_hpa);
+	c->tsc_offset = svm->vcpu.tsc.offset;
 	if (svm_caps.pause_filter)
 		c->pause_count = PAUSE_COUNT;
 	if (svm_caps.pause_threshold)
@@ -229,7 +228,6 @@ static int svm_vcpu_create(struct keel_vcpu *vcpu)
 	svm->sw.vmcb_pa = __sme_pa(svm->vmcb);
 	svm->serial = atomic64_inc_return(&last_serial);
 	svm->asid_cpu = -1;
-	svm->vmcb->control.n_cr3 = __sme_set(vcpu->vm->tdp.root_hpa);
 	init_control(svm);
 	return 0;
 }
@@ -335,6 +333,17 @@ static void assign_asid(struct svm_vcpu *svm, struct svm_cpu *cpu)
 	c->asid = cpu->next_asid++;
 	svm->asid_gen = cpu->asid_gen;
 	svm_changed(svm, CLEAN_ASID);
+}
+
+/*
+ * The entry failed, and nothing says whether the flush that it was to do has been
+ * done: a fresh ASID next time, and where it began a generation, another one.
+ */
+static void void_asid(struct svm_vcpu *svm, struct svm_cpu *cpu)
+{
+	if (svm->vmcb->control.tlb_control == TLB_FLUSH_ALL)
+		cpu->next_asid = cpu->max_asid + 1;
+	svm->asid_gen = 0;
 }
 
 /* The virtual TPR that the guest's CR8 is. */
@@ -468,7 +477,7 @@ static void after_exit(struct svm_vcpu *svm)
 	if (unlikely(svm->dr_opened))
 		keel_dr_take_back(vcpu, vmcb->save.dr6, vmcb->save.dr7);
 	if (unlikely(svm->soft))
-		svm_undo_soft(svm);
+		svm_finish_soft(svm);
 	save_tpr(svm);
 
 	if (svm_caps.vmcb_clean)
@@ -502,6 +511,7 @@ static void svm_enter(struct keel_vcpu *vcpu)
 	 * the same when VMRUN fails: what is cached here is the guest's, and goes back.
 	 */
 	svm_nmi_cancel(svm);
+	void_asid(svm, this_cpu_ptr(&svm_cpus));
 	keel_dirty(vcpu, vcpu->avail);
 	svm_changed(svm, CLEAN_ALL);
 }

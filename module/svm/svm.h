@@ -134,7 +134,7 @@ void svm_want_window(struct keel_vcpu *vcpu, u32 windows);
 void svm_nmi_prepare(struct svm_vcpu *svm);
 void svm_nmi_finish(struct svm_vcpu *svm);
 void svm_nmi_cancel(struct svm_vcpu *svm);
-void svm_undo_soft(struct svm_vcpu *svm);
+void svm_finish_soft(struct svm_vcpu *svm);
 void svm_decode_vectoring(struct svm_vcpu *svm, struct keel_event *ev);
 
 /* msr.c */
