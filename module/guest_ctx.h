@@ -5,7 +5,6 @@
 
 #include <linux/context_tracking.h>
 #include <linux/ftrace.h>
-#include <linux/ftrace.h>
 #include <linux/irqflags.h>
 #include <linux/rcupdate.h>
 #include <linux/rcutree.h>

@@ -4,6 +4,7 @@
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 
+#include "irqchip/chips.h"
 #include "keel.h"
 #include "trace.h"
 
@@ -150,9 +151,8 @@ static void deliver_payload(struct keel_vcpu *vcpu)
 		/* B0-B3 are replaced, the others accumulate (SDM, 'Debug Status Register (DR6)'). */
 		vcpu->dr6 &= ~(unsigned long)KEEL_DR6_B;
 		vcpu->dr6 |= KEEL_DR6_FIXED | e->exc.payload;
-		/* A debug-register access caught by GD: the handler may use them. */
-		if (e->exc.payload & KEEL_DR6_BD)
-			vcpu->dr7 &= ~(unsigned long)KEEL_DR7_GD;
+		/* Any #DB: its handler may use the registers (SDM, 'Debug Control Register (DR7)'). */
+		vcpu->dr7 &= ~(unsigned long)KEEL_DR7_GD;
 		keel_dirty(vcpu, KEEL_R_DR);
 	}
 }
@@ -255,6 +255,22 @@ static bool tpr_holds_back(struct keel_vcpu *vcpu)
 }
 
 /**
+ * keel_user_irq_possible() - could an interrupt come by KVM_INTERRUPT at all now?
+ * @vcpu: the vCPU
+ *
+ * Where the answer is no, a window for it would open at each entry, for nobody: the
+ * guest would not get on.
+ */
+bool keel_user_irq_possible(struct keel_vcpu *vcpu)
+{
+	if (keel_irqchip_full(&vcpu->vm->irqchip))
+		return false;
+	/* Split: there is place for one, and LVT0 has to let it through. */
+	return !vcpu->lapic ||
+	       (keel_lapic_accepts_extint(vcpu) && keel_lapic_extint(vcpu, false) < 0);
+}
+
+/**
  * keel_inject_events() - hand the next event to the back end and ask for the windows
  * @vcpu: the vCPU
  *	that the others need
@@ -289,8 +305,7 @@ int keel_inject_events(struct keel_vcpu *vcpu)
 		else if (keel_irq_pending(vcpu))
 			windows |= KEEL_WIN_IRQ;
 	}
-	if (READ_ONCE(vcpu->run->request_interrupt_window) &&
-	    !keel_irqchip_full(&vcpu->vm->irqchip))
+	if (READ_ONCE(vcpu->run->request_interrupt_window) && keel_user_irq_possible(vcpu))
 		windows |= KEEL_WIN_IRQ;
 	/* Without a local APIC here, user space's one must hear of each change of CR8. */
 	if (!vcpu->lapic || tpr_holds_back(vcpu))
@@ -387,8 +402,6 @@ static bool events_valid(struct keel_vcpu *vcpu, const struct kvm_vcpu_events *i
 		return false;
 	if (payload && !vcpu->vm->exception_payload)
 		return false;
-	if (payload && in->exception.pending && in->exception.injected)
-		return false;
 	if ((in->exception.injected || (payload && in->exception.pending)) &&
 	    (in->exception.nr > 31 || in->exception.nr == X86_TRAP_NMI))
 		return false;
@@ -415,17 +428,19 @@ int keel_set_vcpu_events(struct keel_vcpu *vcpu, struct kvm_vcpu_events *in)
 
 	memset(&e->exc, 0, sizeof(e->exc));
 	e->exc.type = KEEL_EVENT_EXCEPTION;
-	e->exc.injected = in->exception.injected;
 	e->exc.pending = payload && in->exception.pending;
+	/* Both at once means pending, as KVM has it. */
+	e->exc.injected = in->exception.injected && !e->exc.pending;
 	e->exc.vector = in->exception.nr;
 	e->exc.has_error = in->exception.has_error_code;
 	e->exc.error = in->exception.error_code;
-	e->exc.has_payload = payload && in->exception_has_payload;
+	e->exc.has_payload = e->exc.pending && in->exception_has_payload;
 	e->exc.payload = in->exception_payload;
 
 	e->irq.injected = in->interrupt.injected;
 	e->irq.vector = in->interrupt.nr;
 	e->irq.soft = in->interrupt.soft;
+	e->irq.insn_len = 0;
 	keel_need(vcpu, KEEL_R_SHADOW);
 	if (in->flags & KVM_VCPUEVENT_VALID_SHADOW)
 		vcpu->int_shadow = in->interrupt.shadow;

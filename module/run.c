@@ -117,7 +117,8 @@ static int serve_requests(struct keel_vcpu *vcpu)
 	if (take_request(vcpu, KEEL_REQ_TIMER))
 		keel_lapic_timer_inject(vcpu);
 	take_request(vcpu, KEEL_REQ_UNBLOCK);
-	if (take_request(vcpu, KEEL_REQ_EVENT) || vcpu->run->request_interrupt_window) {
+	if (take_request(vcpu, KEEL_REQ_EVENT) ||
+	    READ_ONCE(vcpu->run->request_interrupt_window)) {
 		vcpu->stats.req_event++;
 		return keel_inject_events(vcpu);
 	}
@@ -365,14 +366,14 @@ int keel_vcpu_halt(struct keel_vcpu *vcpu)
 
 /* ---- the loop --------------------------------------------------------------------- */
 
-/* User space has the PIC and waits for the moment to hand over an interrupt. */
-static bool irq_window_open(struct keel_vcpu *vcpu)
+/*
+ * May user space, which has the PIC, hand over an interrupt?  Not while something else
+ * is on its way into the guest: there is one place for the next event.
+ */
+static bool takes_user_irq(struct keel_vcpu *vcpu)
 {
-	return !keel_irqchip_full(&vcpu->vm->irqchip) &&
-	       READ_ONCE(vcpu->run->request_interrupt_window) &&
-	       !vcpu->events.irq.injected && !vcpu->events.exc.pending &&
-	       keel_ops.event_allowed(vcpu, KEEL_EVENT_IRQ) &&
-	       (!vcpu->lapic || keel_lapic_accepts_extint(vcpu));
+	return !keel_events_any_injected(&vcpu->events) && !vcpu->events.exc.pending &&
+	       keel_user_irq_possible(vcpu) && keel_ops.event_allowed(vcpu, KEEL_EVENT_IRQ);
 }
 
 static int run_loop(struct keel_vcpu *vcpu)
@@ -387,7 +388,7 @@ static int run_loop(struct keel_vcpu *vcpu)
 		if (ret != KEEL_RESUME)
 			return ret;
 
-		if (READ_ONCE(vcpu->run->request_interrupt_window) && irq_window_open(vcpu)) {
+		if (READ_ONCE(vcpu->run->request_interrupt_window) && takes_user_irq(vcpu)) {
 			vcpu->stats.request_irq_exits++;
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			return KEEL_TO_USER;
@@ -435,11 +436,8 @@ static void fill_run(struct keel_vcpu *vcpu)
 	run->cr8 = keel_get_cr8(vcpu);
 	run->apic_base = vcpu->apic_base;
 	run->flags = 0;
-	run->ready_for_interrupt_injection =
-		keel_irqchip_full(&vcpu->vm->irqchip) ||
-		(!vcpu->events.irq.injected && !vcpu->events.exc.pending &&
-		 keel_ops.event_allowed(vcpu, KEEL_EVENT_IRQ) &&
-		 (!vcpu->lapic || keel_lapic_accepts_extint(vcpu)));
+	run->ready_for_interrupt_injection = keel_irqchip_full(&vcpu->vm->irqchip) ||
+					     takes_user_irq(vcpu);
 }
 
 static int prepare_and_run(struct keel_vcpu *vcpu)
