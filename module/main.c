@@ -131,7 +131,7 @@ static int hotplug_online(unsigned int cpu)
 	int ret = 0;
 
 	mutex_lock(&keel_hw_lock);
-	if (hw_users) {
+	if (hw_users && !READ_ONCE(keel_rebooting)) {
 		local_irq_save(flags);
 		ret = cpu_on();
 		local_irq_restore(flags);
@@ -190,7 +190,10 @@ static struct syscore_ops syscore = {
 static int keel_reboot(struct notifier_block *nb, unsigned long action, void *data)
 {
 	WRITE_ONCE(keel_rebooting, true);
+	/* Who is turning the mode on has not seen that: let them finish first. */
+	mutex_lock(&keel_hw_lock);
 	on_each_cpu(cpu_off, NULL, 1);
+	mutex_unlock(&keel_hw_lock);
 	return NOTIFY_OK;
 }
 
