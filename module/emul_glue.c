@@ -616,6 +616,16 @@ static enum emul_class class_of(const struct keel_exit *exit)
 	}
 }
 
+/* Past the decoded instruction; RF and the interrupt shadow end with each one that completes. */
+static void step_over(struct keel_vcpu *vcpu)
+{
+	keel_set_rip(vcpu, emul_next_rip(&vcpu->emul->c));
+	keel_set_rflags(vcpu, vcpu->rflags & ~X86_EFLAGS_RF);
+	keel_need(vcpu, KEEL_R_SHADOW);
+	vcpu->int_shadow = 0;
+	keel_dirty(vcpu, KEEL_R_SHADOW);
+}
+
 /* Advance over an instruction that was handled.  0, or 1 if the guest has to run it again. */
 static int skip_by_decoding(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
@@ -624,11 +634,7 @@ static int skip_by_decoding(struct keel_vcpu *vcpu, const struct keel_exit *exit
 
 	switch (emul_insn_length(c, class_of(exit), &len)) {
 	case EMUL_CONTINUE:
-		keel_set_rip(vcpu, emul_next_rip(c));
-		keel_set_rflags(vcpu, vcpu->rflags & ~X86_EFLAGS_RF);
-		keel_need(vcpu, KEEL_R_SHADOW);
-		vcpu->int_shadow = 0;
-		keel_dirty(vcpu, KEEL_R_SHADOW);
+		step_over(vcpu);
 		return 0;
 	case EMUL_EXCEPTION:
 		raise(vcpu, &c->fault);
@@ -656,7 +662,9 @@ static int after_ud(struct keel_vcpu *vcpu)
 	}
 	vcpu->stats.hypercalls++;
 	ret = keel_hypercall(vcpu);
-	keel_set_rip(vcpu, emul_next_rip(c));
+	step_over(vcpu);
+	if (vcpu->rflags & X86_EFLAGS_TF)
+		keel_queue_db(vcpu, DR_STEP);
 	return ret;
 }
 

@@ -6,10 +6,11 @@
  * the client may change the bytes at any time, so a value that is checked must
  * be one that was copied once.
  */
+#include <linux/cache.h>
 #include <linux/mm.h>
 #include <linux/srcu.h>
 #include <linux/uaccess.h>
-#include <asm/cpufeatures.h>
+#include <asm/cpufeature.h>
 
 #include "keel.h"
 
@@ -132,6 +133,16 @@ static int cmpxchg_user(void __user *hva, const void *old, const void *new, size
 	}
 }
 
+/*
+ * A locked access over the end of a cache line is #AC in the kernel where the host
+ * looks for split locks, and would take the host down.
+ */
+static bool splits_lock(gpa_t gpa, size_t len)
+{
+	return boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT) &&
+	       (gpa & (cache_line_size() - 1)) + len > cache_line_size();
+}
+
 /**
  * keel_gpa_cmpxchg() - replace the bytes at @gpa by @new if they are @old, atomically for
  *	the guest's CPUs too; may sleep
@@ -143,7 +154,7 @@ static int cmpxchg_user(void __user *hva, const void *old, const void *new, size
  * @ok: they were
  *
  * Return: 0, -EFAULT (no memory there, or read-only), -EINVAL for another @len or a
- * page's end in between.
+ * page's end in between (on some hosts a cache line's).
  */
 int keel_gpa_cmpxchg(struct keel_vm *vm, gpa_t gpa, const void *old, const void *new,
 		     size_t len, bool *ok)
@@ -151,7 +162,8 @@ int keel_gpa_cmpxchg(struct keel_vm *vm, gpa_t gpa, const void *old, const void 
 	struct gpa_run run;
 	int idx, ret;
 
-	if (!is_power_of_2(len) || len > 8 || offset_in_page(gpa) + len > PAGE_SIZE)
+	if (!is_power_of_2(len) || len > 8 || offset_in_page(gpa) + len > PAGE_SIZE ||
+	    splits_lock(gpa, len))
 		return -EINVAL;
 	if (!own_mm(vm))
 		return -EFAULT;
