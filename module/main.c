@@ -183,9 +183,9 @@ static struct syscore_ops syscore = {
  * Reboot and kexec: firmware and the next kernel expect the mode off (VMX blocks
  * INIT, SVM a clear GIF).  vCPU threads may still run: keel_rebooting is looked at
  * with interrupts off right before each entry, and cpu_off() comes by IPI, so no
- * entry can be after it.  Panic and crash kexec go past here: there the kernel
- * itself turns VMX and SVM off on each CPU it stops (its emergency callbacks look at
- * CR4.VMXE and EFER.SVME, not at who set them).
+ * entry can be after it.  Panic and crash kexec go past here: there 6.1 turns SVM off
+ * itself on each CPU it stops, whoever turned it on.  VMX, and newer kernels, need a callback
+ * (cpu_emergency_register_virt_callback()), which keel does not have.
  */
 static int keel_reboot(struct notifier_block *nb, unsigned long action, void *data)
 {
