@@ -238,7 +238,7 @@ static int enable_x2apic_api(struct keel_vm *vm, u64 flags)
 
 static int enable_split(struct keel_vm *vm, u64 gsis)
 {
-	if (gsis > KEEL_IOAPIC_PINS * 10)
+	if (gsis > KEEL_NR_GSIS)
 		return -EINVAL;
 	if (keel_lapic_in_kernel(&vm->irqchip) || vm->nr_vcpus)
 		return -EEXIST;
