@@ -313,15 +313,16 @@ void keel_mmu_flush(struct keel_vm *vm)
 	list_splice_init(&tdp->dead, &dead);
 	write_unlock(&tdp->lock);
 
-	was = READ_ONCE(tdp->flushed_seq);
-	if (was >= seq)
-		return;
-
-	keel_vm_request(vm, KEEL_REQ_TLB_FLUSH, true);
-	stat_add(&vm->stats.remote_tlb_flush, 1);
-	/* Ordered after the flush: who sees it need not flush. */
-	while (was < seq && !try_cmpxchg64(&tdp->flushed_seq, &was, seq))
-		;
+	/* Pairs with the cmpxchg below: who sees that number sees the flush done. */
+	was = smp_load_acquire(&tdp->flushed_seq);
+	if (was < seq) {
+		keel_vm_request(vm, KEEL_REQ_TLB_FLUSH, true);
+		stat_add(&vm->stats.remote_tlb_flush, 1);
+		/* Ordered after the flush: who sees it need not flush. */
+		while (was < seq && !try_cmpxchg64(&tdp->flushed_seq, &was, seq))
+			;
+	}
+	/* Whoever flushed up to here took its number after @dead was taken off the list. */
 	free_dead(vm, &dead);
 }
 
