@@ -60,12 +60,10 @@
 #define KEEL_MAX_VCPU_ID	256
 #define KEEL_MAX_CPUID_ENTRIES	256
 #define KEEL_MAX_MSR_ENTRIES	256
-/* Slots that user space may have; ids are below this. */
 /* KVM_X86_GET_MCE_CAP_SUPPORTED: MCG_CTL, software error recovery; the low byte counts banks. */
 #define KEEL_MCG_CAP_SUPPORTED	(BIT_ULL(8) | BIT_ULL(24))
+/* Slots that user space may have; ids are below this. */
 #define KEEL_USER_MEM_SLOTS	509
-/* The slots of the module itself (real-mode TSS and identity map are not needed). */
-#define KEEL_MEM_SLOTS		KEEL_USER_MEM_SLOTS
 
 /* Debug register bits (SDM, 'Debug Registers'). */
 #define KEEL_DR6_FIXED	0xffff0ff0UL	/* read as 1; RTM and BLD are not offered */
@@ -252,12 +250,7 @@ struct keel_pending_pio {
 	bool in;
 };
 
-struct keel_emul_state;		/* exit.c: also for the emulator's use */
-int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit);
-unsigned long keel_cr_get(struct keel_vcpu *vcpu, u8 cr);
-int keel_cr_set(struct keel_vcpu *vcpu, u8 cr, unsigned long val);	/* 1: #GP */
-
-/* emul_glue.c */
+struct keel_emul_state;		/* emul_glue.c */
 
 struct keel_vcpu {
 	/* ---- what each exit touches, first ---- */
@@ -272,7 +265,6 @@ struct keel_vcpu {
 	struct keel_events events;		/* v; see event.h */
 	bool fpu_live;				/* v: guest FPU state is in the registers */
 	bool loaded;				/* v */
-	bool in_guest_irqoff;			/* this CPU: set around enter(), for perf and NMIs */
 	u8 guest_cpl;				/* v: with KEEL_R_CS/SS */
 
 	/* ---- registers, by group ---- */
@@ -620,8 +612,6 @@ int keel_interrupt(struct keel_vcpu *vcpu, u32 vector);	/* KVM_INTERRUPT */
 int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit);
 unsigned long keel_cr_get(struct keel_vcpu *vcpu, u8 cr);
 int keel_cr_set(struct keel_vcpu *vcpu, u8 cr, unsigned long val);	/* 1: #GP */
-/* The exception that an access to debug register @dr raises, or -1; *dr becomes 6 or 7 for 4 or 5. */
-int keel_dr_access(struct keel_vcpu *vcpu, u8 *dr);
 
 /* emul_glue.c */
 #define KEEL_EMUL_MMIO		BIT(0)	/* gpa of the fault is known: @gpa */

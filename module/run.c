@@ -107,7 +107,8 @@ static int serve_requests(struct keel_vcpu *vcpu)
 	if (READ_ONCE(vcpu->requests) & ~FAST_REQUESTS) {
 		keel_vcpu_put(vcpu);
 		ret = serve_slow_requests(vcpu);
-		if (ret != KEEL_RESUME)
+		/* A vCPU that INIT has stopped is given no event. */
+		if (ret != KEEL_RESUME || vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
 			return ret;
 	}
 	if (take_request(vcpu, KEEL_REQ_TLB_FLUSH)) {
