@@ -251,6 +251,11 @@ static void write_entry(struct keel_ioapic *io, unsigned int pin, bool high, u32
 	if (!(new & E_LEVEL))
 		new &= ~E_REMOTE_IRR;
 	io->entry[pin] = new;
+	/* A line that is up: a level to be told of in KVM_GET_IRQCHIP, or no edge at all. */
+	if (new & E_LEVEL)
+		io->delivered &= ~BIT(pin);
+	else if (old & E_LEVEL)
+		io->delivered |= io->irr & BIT(pin);
 	note_vectors(io);
 	/* A level line that was up while it was masked. */
 	if (new & E_LEVEL && io->irr & BIT(pin))
