@@ -393,7 +393,9 @@ static void keel_sregs_apply(struct keel_vcpu *vcpu, const struct kvm_sregs *s)
 	vcpu->efer = s->efer;
 	keel_dirty(vcpu, KEEL_R_CR0 | KEEL_R_CR2 | KEEL_R_CR3 | KEEL_R_CR4 | KEEL_R_EFER |
 			 KEEL_R_CS | KEEL_R_SS | KEEL_R_SEGS | KEEL_R_TABLES);
-	keel_set_cr8(vcpu, s->cr8 & 0xf);
+	/* As it is already, it stays with the lower half of the APIC's TPR, which CR8 lacks. */
+	if (keel_get_cr8(vcpu) != (s->cr8 & 0xf))
+		keel_set_cr8(vcpu, s->cr8 & 0xf);
 	keel_fpu_xcr0_changed(vcpu);
 	keel_cpuid_runtime_update(vcpu);
 	keel_request(vcpu, KEEL_REQ_TLB_FLUSH);
