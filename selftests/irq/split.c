@@ -120,6 +120,34 @@ TEST_F(split, external_interrupt)
 	ASSERT_DONE(self->v);
 }
 
+/* While LINT0 lets nothing through, a window would be of no use: the guest just goes on. */
+static void guest_lint0_masked(void)
+{
+	apic_enable();
+	apic_write(APIC_LVT0, LVT_MASKED);
+	guest_sync(1);
+	sti_nop_cli();
+	guest_sync(2);
+	apic_write(APIC_LVT0, DM_EXTINT);
+	sti_nop_cli();
+	guest_done();
+}
+
+TEST_F(split, no_window_while_masked)
+{
+	struct kvm_run *run = self->v->run;
+
+	vcpu_long(self->v, guest_lint0_masked, 0);
+	ASSERT_SYNC(1, self->v);
+	run->request_interrupt_window = 1;
+	ASSERT_SYNC(2, self->v);
+	EXPECT_EQ(0, run->ready_for_interrupt_injection);
+	ASSERT_RUN(KVM_EXIT_IRQ_WINDOW_OPEN, self->v);
+	EXPECT_EQ(1, run->ready_for_interrupt_injection);
+	run->request_interrupt_window = 0;
+	ASSERT_DONE(self->v);
+}
+
 static void guest_hlt(void)
 {
 	apic_enable();
