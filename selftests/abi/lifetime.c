@@ -157,7 +157,8 @@ TEST(killed_while_running)
 		struct vcpu *v = vcpu_create(vm_create(VM_IRQCHIP), 0);
 
 		vcpu_mode(v, MODE_REAL, 0x9000);
-		memcpy(v->vm->low + 0x9000, "\xeb\xfe", 2);	/* jmp . */
+		/* sti or nop; jmp . (see spin_begin()) */
+		memcpy(v->vm->low + 0x9000, test_bochs ? "\xfb\xeb\xfe" : "\x90\xeb\xfe", 3);
 		if (write(pipes[1], "", 1) == 1)
 			vcpu_run(v);
 		_exit(1);

@@ -65,6 +65,18 @@ void vm_add_trampoline(struct vm *vm);
 
 static inline void guest_done(void)		{ outl(PORT_DONE, 0); }
 static inline void guest_sync(u32 val)		{ outl(PORT_SYNC, val); }
+
+/*
+ * Before a loop that only the host can end.  Bochs masks the host's interrupts as well when
+ * VMRUN loads a guest whose IF is 0, until the guest has executed an STI: there the loop
+ * would have the machine for ever, on any hypervisor.
+ */
+static inline void spin_begin(void)
+{
+	if (test_bochs)
+		sti();
+}
+
 /* Asks the host to set an interrupt line; guest_run() does it by itself. Bit 31 says so. */
 #define SYNC_LINE	0x80000000u
 static inline void guest_line(u32 gsi, u32 level)

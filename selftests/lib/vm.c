@@ -15,6 +15,7 @@
 const char *dev_path = "/dev/keel";
 int dev_fd = -1;
 unsigned int test_scale = 1;
+bool test_bochs;
 
 static struct kvm_cpuid2 *supported;
 
@@ -51,6 +52,7 @@ void test_setup(int argc, char **argv)
 	env = getenv("KEEL_TEST_SCALE");
 	if (env && atoi(env) > 0)
 		test_scale = atoi(env);
+	test_bochs = getenv("KEEL_TEST_BOCHS");
 
 	dev_fd = open(dev_path, O_RDWR | O_CLOEXEC);
 	if (dev_fd < 0) {

@@ -54,6 +54,7 @@ struct vcpu {
 extern const char *dev_path;
 extern int dev_fd;
 extern unsigned int test_scale;	/* KEEL_TEST_SCALE: how many times slower than usual */
+extern bool test_bochs;		/* KEEL_TEST_BOCHS: the host's CPU has Bochs's faults */
 
 void test_setup(int argc, char **argv);
 noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -187,6 +187,7 @@ static void guest_spin(u64 arg)
 {
 	u64 i;
 
+	spin_begin();
 	while (!stop) {
 		for (i = 0; i < SIZE / PAGE; i++) {
 			sum += MMIO(u64, GPA + i * PAGE);

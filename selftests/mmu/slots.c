@@ -164,6 +164,7 @@ TEST_F(slots, sparse)
 
 static void guest_loop(u64 gpa)
 {
+	spin_begin();
 	while (!stop) {
 		seen = MMIO(u64, gpa);
 		loops++;

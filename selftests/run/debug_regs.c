@@ -55,6 +55,8 @@ static void guest_execute(void)
 
 TEST_F(debug_regs, execution)
 {
+	if (test_bochs)
+		SKIP(return, "Bochs's #DB intercept does not give the cause in DR6");
 	vcpu_long(self->v, guest_execute, 0);
 	ASSERT_SYNC(1, self->v);
 	ASSERT_DONE(self->v);
@@ -76,6 +78,8 @@ static void guest_data(void)
 
 TEST_F(debug_regs, data_write)
 {
+	if (test_bochs)
+		SKIP(return, "Bochs's #DB intercept does not give the cause in DR6");
 	vcpu_long(self->v, guest_data, 0);
 	ASSERT_DONE(self->v);
 }
@@ -144,6 +148,9 @@ static void guest_step(void)
 
 TEST_F(debug_regs, step_over_exits)
 {
+	/* It delivers the trap to the host, amid the switch, and resets. */
+	if (test_bochs)
+		SKIP(return, "Bochs keeps a single-step trap pending across #VMEXIT");
 	vcpu_long(self->v, guest_step, 0);
 	ASSERT_DONE(self->v);
 }

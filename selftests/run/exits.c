@@ -46,6 +46,7 @@ TEST(triple_fault)
 
 static void guest_count(void)
 {
+	spin_begin();
 	for (;;)
 		counter++;
 }
