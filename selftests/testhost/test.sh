@@ -66,7 +66,7 @@ job_selftests()
 	done
 	# shellcheck disable=SC2086
 	"$TESTHOST/host.sh" run "${args[@]}" "$@" -- \
-		sh /keel/run-list "$each" /t "/dev/$device" $list |
+		env $([ "${host%-bochs}" = "$host" ] || echo KEEL_TEST_BOCHS=1) sh /keel/run-list "$each" /t "/dev/$device" $list |
 		tee "$LOGS/$job.out" |
 		awk -v prefix="$prefix" -v list="$list" -f "$TESTHOST/flatten.awk"
 	status=${PIPESTATUS[0]}
@@ -125,10 +125,10 @@ run_job()
 	case $job in
 	unit)		job_unit ;;
 	tcg)		job_selftests tcg amd-tcg cloud keel 120 900 ;;
-	bochs)		job_selftests bochs amd-bochs cloud keel 600 1500 ;;
+	bochs)		job_selftests bochs amd-bochs cloud keel 200 1500 ;;
 	debug)		job_selftests debug amd-tcg debug keel 300 1800 --kmemleak ;;
 	oracle-tcg)	job_selftests oracle-tcg amd-tcg cloud kvm 120 900 ;;
-	oracle-bochs)	job_selftests oracle-bochs amd-bochs cloud kvm 600 1500 ;;
+	oracle-bochs)	job_selftests oracle-bochs amd-bochs cloud kvm 200 1500 ;;
 	e2e-*)		IFS=- read -r _ device cpus <<<"$job"; job_e2e "$device" "$cpus" ;;
 	life)		job_life ;;
 	*)		echo "not ok - no such tier or job: $job" ;;
