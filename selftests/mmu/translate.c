@@ -150,6 +150,9 @@ TEST_F(translate, faults_of_device_accesses)
 	unsigned int writes = 0;
 	int r;
 
+	if (test_bochs)
+		SKIP(return, "Bochs's VMRUN does not load CR2");
+
 	vcpu_long(self->v, guest_mmio_faults, 0);
 	while ((r = guest_run(self->v)) == KVM_EXIT_MMIO) {
 		ASSERT_EQ(DEV_GPA, run->mmio.phys_addr);

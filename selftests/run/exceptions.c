@@ -200,6 +200,8 @@ static void guest_debug(void)
 
 TEST_F(exceptions, debug)
 {
+	if (test_bochs)
+		SKIP(return, "Bochs's #DB intercept does not give the cause in DR6");
 	RUN_GUEST(guest_debug);
 }
 
@@ -305,7 +307,7 @@ TEST_F(exceptions, double_fault)
 static void guest_x87(void)
 {
 	u16 cw = 0x37b;	/* zero divide unmasked */
-	u32 one = 1, zero = 0, mxcsr = 0x1d80;
+	u32 one = 1, zero = 0, mxcsr = 0x1f80;
 	int vec;
 
 	write_cr0(read_cr0() | X86_CR0_NE);
@@ -316,7 +318,7 @@ static void guest_x87(void)
 	mxcsr = 0x3f800000;	/* 1.0 */
 	asm volatile("movd %0, %%xmm0; pxor %%xmm1, %%xmm1" : : "m"(mxcsr));
 	G_EQ(G_TRY("divss %%xmm1, %%xmm0"), -1);	/* zero divide still masked */
-	mxcsr = 0x1d80 & ~0x200;
+	mxcsr = 0x1f80 & ~0x200;
 	asm volatile("ldmxcsr %0" : : "m"(mxcsr));
 	/* QEMU's TCG sets the flag in MXCSR, and raises nothing. */
 	vec = G_TRY("divss %%xmm1, %%xmm0");

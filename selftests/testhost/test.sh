@@ -66,7 +66,8 @@ job_selftests()
 	done
 	# shellcheck disable=SC2086
 	"$TESTHOST/host.sh" run "${args[@]}" "$@" -- \
-		env $([ "${host%-bochs}" = "$host" ] || echo KEEL_TEST_BOCHS=1) sh /keel/run-list "$each" /t "/dev/$device" $list |
+		env $([ "${host%-bochs}" = "$host" ] || echo KEEL_TEST_BOCHS=1) \
+		sh /keel/run-list "$each" /t "/dev/$device" $list |
 		tee "$LOGS/$job.out" |
 		awk -v prefix="$prefix" -v list="$list" -f "$TESTHOST/flatten.awk"
 	status=${PIPESTATUS[0]}
