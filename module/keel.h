@@ -237,8 +237,8 @@ struct keel_tsc {
 	u64 adjust;		/* IA32_TSC_ADJUST */
 	bool catchup;		/* no hardware scaling and the guest's is faster: follow by offset */
 	u64 ref_ns, ref_tsc;	/* the guest's TSC was ref_tsc at ref_ns; for catchup, unstable hosts */
-	unsigned long followed;	/* jiffies of the last correction, and where it was made */
-	int last_cpu;
+	unsigned long followed;	/* jiffies when a new clock page was asked for last */
+	int last_cpu;		/* where the TSC was loaded last */
 	u64 lost_seen;		/* of what host TSCs lost in suspend, how much is in offset */
 };
 
@@ -485,6 +485,7 @@ void keel_tsc_write(struct keel_vcpu *vcpu, u64 guest_tsc, bool host);
 void keel_tsc_adjust_write(struct keel_vcpu *vcpu, u64 adjust);
 int keel_set_tsc_khz(struct keel_vcpu *vcpu, u32 khz);
 int keel_vm_set_tsc_khz(struct keel_vm *vm, u32 khz);	/* vCPUs to come; 0: the host's */
+void keel_tsc_put(struct keel_vcpu *vcpu);
 void keel_tsc_load(struct keel_vcpu *vcpu, int cpu);	/* another CPU: unsynchronised TSCs */
 
 /* kvmclock.c: clock, wall clock, steal time */

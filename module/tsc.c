@@ -237,18 +237,29 @@ void keel_tsc_load(struct keel_vcpu *vcpu, int cpu)
 	}
 	if (likely(!t->catchup && !check_tsc_unstable()))
 		return;
-	/*
-	 * Another CPU's TSC may be ahead, which only a new clock page can mend.  The
-	 * correction once a tick needs none: it brings the TSC to where the page expects
-	 * it.  (A request at each load would keep a slow host from ever entering.)
-	 */
+	/* Another CPU's TSC may be ahead, which only a new clock page can mend. */
 	if (cpu != t->last_cpu)
 		keel_request(vcpu, KEEL_REQ_CLOCK);
-	else if (jiffies == t->followed)
-		return;
 	t->last_cpu = cpu;
-	t->followed = jiffies;
 	keel_tsc_follow(vcpu);
+}
+
+/**
+ * keel_tsc_put() - the vCPU is put away
+ * @vcpu: the vCPU, preemption off
+ *
+ * The TSC of an unstable host drifts against its time, so the guest's clock page is
+ * made anew once a tick.  Asked for here and not at the load: there it would keep
+ * a slow host, on which a tick passes between any two loads, from ever entering.
+ */
+void keel_tsc_put(struct keel_vcpu *vcpu)
+{
+	struct keel_tsc *t = &vcpu->tsc;
+
+	if (likely(!t->catchup && !check_tsc_unstable()) || jiffies == t->followed)
+		return;
+	t->followed = jiffies;
+	keel_request(vcpu, KEEL_REQ_CLOCK);
 }
 
 int keel_tsc_vcpu_init(struct keel_vcpu *vcpu)

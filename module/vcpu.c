@@ -45,6 +45,7 @@ void keel_vcpu_put(struct keel_vcpu *vcpu)
 	if (!vcpu->loaded)
 		return;
 	vcpu->loaded = false;
+	keel_tsc_put(vcpu);
 	keel_ops.put(vcpu);
 	keel_fpu_put(vcpu);
 }
