@@ -11,6 +11,11 @@ send_size()
 
 # Without ERMS and init_on_alloc, because TCG looks up the translations of a page at each store
 # to it: clearing a huge page that held a guest's code, byte by byte, takes it half a minute.
+#
+# A thread for each CPU, or with KEEL_TCG_THREAD=single one for all. VMRUN and #VMEXIT change
+# cs->interrupt_request without the lock that other threads take for it (QEMU 7.2, helper_vmrun()
+# and do_vmexit()): with several threads an interrupt gets lost now and then, and the host or a
+# guest of keel's or of stock KVM's waits for it for ever. Guests of Debian's boot with one thread.
 start_qemu()
 {
 	local args i=0 d opts
