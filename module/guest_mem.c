@@ -287,6 +287,28 @@ int keel_gpa_cache_write(struct keel_vm *vm, struct keel_gpa_cache *c, const voi
 	return hva ? ret : keel_gpa_write(vm, c->gpa + off, src, len);
 }
 
+/* Without sleeping: a page that would have to be faulted in is -EFAULT. */
+static int cache_copy_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, void *buf,
+			     size_t off, size_t len, bool write)
+{
+	unsigned long left = len;
+	void __user *hva;
+	int idx;
+
+	if (!cache_usable(vm, c, off, len))
+		return -EFAULT;
+	idx = srcu_read_lock(&vm->srcu);
+	hva = cache_hva(vm, c, off);
+	if (hva && access_ok(hva, len)) {
+		pagefault_disable();
+		left = write ? __copy_to_user_inatomic(hva, buf, len) :
+			       __copy_from_user_inatomic(buf, hva, len);
+		pagefault_enable();
+	}
+	srcu_read_unlock(&vm->srcu, idx);
+	return left ? -EFAULT : 0;
+}
+
 /**
  * keel_gpa_cache_write_atomic() - keel_gpa_cache_write() that does not sleep
  * @vm: the VM
@@ -300,21 +322,7 @@ int keel_gpa_cache_write(struct keel_vm *vm, struct keel_gpa_cache *c, const voi
 int keel_gpa_cache_write_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, const void *src,
 				size_t off, size_t len)
 {
-	void __user *hva;
-	int idx, ret = -EFAULT;
-
-	if (!cache_usable(vm, c, off, len))
-		return -EFAULT;
-	idx = srcu_read_lock(&vm->srcu);
-	hva = cache_hva(vm, c, off);
-	if (hva) {
-		pagefault_disable();
-		if (access_ok(hva, len) && !__copy_to_user_inatomic(hva, src, len))
-			ret = 0;
-		pagefault_enable();
-	}
-	srcu_read_unlock(&vm->srcu, idx);
-	return ret;
+	return cache_copy_atomic(vm, c, (void *)src, off, len, true);
 }
 
 /**
@@ -330,21 +338,7 @@ int keel_gpa_cache_write_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, co
 int keel_gpa_cache_read_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, void *dst,
 			       size_t off, size_t len)
 {
-	const void __user *hva;
-	int idx, ret = -EFAULT;
-
-	if (!cache_usable(vm, c, off, len))
-		return -EFAULT;
-	idx = srcu_read_lock(&vm->srcu);
-	hva = cache_hva(vm, c, off);
-	if (hva) {
-		pagefault_disable();
-		if (access_ok(hva, len) && !__copy_from_user_inatomic(dst, hva, len))
-			ret = 0;
-		pagefault_enable();
-	}
-	srcu_read_unlock(&vm->srcu, idx);
-	return ret;
+	return cache_copy_atomic(vm, c, dst, off, len, false);
 }
 
 /* ---- the guest's own page tables ---------------------------------------------------- */

@@ -174,7 +174,6 @@ struct keel_vm {
 	struct keel_irqchip irqchip;			/* see irqchip.h */
 
 	/* vCPUs: an entry is published with smp_store_release() and stays until the end */
-	int nr_created;				/* V */
 	int nr_vcpus;				/* A: release after vcpus[] is set */
 	u32 bsp_id;				/* V */
 	struct keel_vcpu *vcpus[KEEL_MAX_VCPUS];

@@ -98,7 +98,7 @@ static int may_create(struct keel_vm *vm)
 	if (vm->irqchip.mode != KEEL_IRQCHIP_NONE)
 		return -EEXIST;
 	/* vCPUs get their local APIC when they are made. */
-	return vm->nr_created || vm->nr_vcpus ? -EINVAL : 0;
+	return vm->nr_vcpus ? -EINVAL : 0;
 }
 
 /* vm->slots_lock held */
