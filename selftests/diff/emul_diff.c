@@ -520,6 +520,23 @@ static bool is_wild_branch(const struct emul_ctxt *c, const struct native_state 
 	       c->rip != INSN_AT;
 }
 
+/*
+ * CMPS reads two operands, and no manual says which one first: where both fault, some CPUs tell
+ * of the one and some of the other.
+ */
+static bool in_item(const struct emul_ctxt *c, unsigned int reg, u64 address)
+{
+	return address - (c->gpr[reg] & emul_mask(c->insn.addr_bytes)) < c->insn.op_bytes;
+}
+
+static bool same_address(const struct emul_ctxt *c, u64 cr2)
+{
+	if (c->insn.op->exec == emul_op_cmps &&
+	    (in_item(c, EMUL_RSI, cr2) || in_item(c, EMUL_RDI, cr2)))
+		return true;
+	return cr2 == c->fault.address;
+}
+
 static bool same_end(const struct emul_ctxt *c, enum emul_result res,
 		     const struct native_state *out, const struct native_end *end)
 {
@@ -534,7 +551,7 @@ static bool same_end(const struct emul_ctxt *c, enum emul_result res,
 		return end->vector != 3 && out->rip == c->rip;
 	return end->vector == c->fault.vector && out->rip == c->rip &&
 	       (!c->fault.has_error || error == c->fault.error) &&
-	       (end->vector != XV_PF || end->cr2 == c->fault.address);
+	       (end->vector != XV_PF || same_address(c, end->cr2));
 }
 
 static bool same_registers(const struct emul_ctxt *c, const struct native_state *in,
