@@ -47,6 +47,26 @@ struct vcpu_arg {
 	struct kvm_run *run;
 };
 
+/* Whatever else than a port write the code ends with: all that tells why. */
+static void print_exit(const struct vcpu_arg *v)
+{
+	const struct kvm_run *run = v->run;
+	struct kvm_sregs sregs = { 0 };
+	struct kvm_regs regs = { 0 };
+	unsigned int i;
+
+	ioctl(v->fd, KVM_GET_REGS, &regs);
+	ioctl(v->fd, KVM_GET_SREGS, &sregs);
+	fprintf(stderr, "hold-vm: exit %u, cs:rip %#llx:%#llx rflags %#llx rax %#llx cr0 %#llx\n",
+		run->exit_reason, sregs.cs.base, regs.rip, regs.rflags, regs.rax, sregs.cr0);
+	if (run->exit_reason != KVM_EXIT_INTERNAL_ERROR)
+		return;
+	fprintf(stderr, "hold-vm: suberror %u:", run->internal.suberror);
+	for (i = 0; i < run->internal.ndata && i < 16; i++)
+		fprintf(stderr, " %#llx", run->internal.data[i]);
+	fprintf(stderr, "\n");
+}
+
 static void *vcpu_main(void *p)
 {
 	struct vcpu_arg *v = p;
@@ -58,7 +78,7 @@ static void *vcpu_main(void *p)
 			fail("KVM_RUN");
 		}
 		if (v->run->exit_reason != KVM_EXIT_IO) {
-			fprintf(stderr, "hold-vm: exit %u\n", v->run->exit_reason);
+			print_exit(v);
 			exit(1);
 		}
 		rounds[v->id]++;
