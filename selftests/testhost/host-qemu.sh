@@ -9,16 +9,41 @@ send_size()
 	stty size 1<>"$work/size.in"
 }
 
+# A CPU that no other emulated host has, if there is one: $machine_cpu. The lock goes with this shell.
+take_cpu()
+{
+	local cpus
+
+	cpus=$(awk '/^Cpus_allowed_list/ {
+		n = split($2, range, ",")
+		for (i = 1; i <= n; i++) {
+			if (split(range[i], end, "-") < 2)
+				end[2] = end[1]
+			for (c = end[1]; c <= end[2]; c++)
+				print c
+		}
+	}' /proc/self/status | shuf)
+	mkdir -p "$CACHE/lock"
+	for machine_cpu in $cpus; do
+		exec {cpu_lock}>"$CACHE/lock/cpu$machine_cpu"
+		! flock -n "$cpu_lock" || return 0
+	done
+}
+
 # Without ERMS and init_on_alloc, because TCG looks up the translations of a page at each store
 # to it: clearing a huge page that held a guest's code, byte by byte, takes it half a minute.
 #
-# A thread for each CPU, or with KEEL_TCG_THREAD=single one for all. VMRUN and #VMEXIT change
-# cs->interrupt_request without the lock that other threads take for it (QEMU 7.2, helper_vmrun()
-# and do_vmexit()): with several threads an interrupt gets lost now and then, and the host or a
-# guest of keel's or of stock KVM's waits for it for ever. Guests of Debian's boot with one thread.
+# All threads of QEMU on one CPU of this machine. VMRUN and #VMEXIT change cs->interrupt_request
+# without the lock that QEMU's other threads take for it (helper_vmrun() and do_vmexit(), in 7.2 and
+# later): on several CPUs an interrupt gets lost now and then, and the host, or a guest of keel's
+# or of stock KVM's, waits for it for ever. Each of these changes is one instruction of the x86 that
+# QEMU was compiled to, so on one CPU nothing can come in between. KEEL_TCG_THREAD=single has one
+# thread for all of the host's CPUs.
 start_qemu()
 {
 	local args i=0 d opts
+
+	take_cpu
 	args=(-M q35 -cpu "$cpu" -accel "tcg,thread=${KEEL_TCG_THREAD:-multi}" -smp "$smp" -m "$mem" -display none -nodefaults
 		-no-reboot -rtc base=utc -kernel "$vmlinuz" -initrd "$work/initrd"
 		-append "console=ttyS0 panic=-1 oops=panic init_on_alloc=0 $kernel_words $append"
@@ -41,10 +66,11 @@ start_qemu()
 	if [ -n "$interactive" ]; then
 		args+=(-chardev stdio,id=out,signal=off -serial chardev:out)
 		# Explicitly from this terminal: a background job's stdin is /dev/null.
-		qemu-system-x86_64 "${args[@]}" <&0 2>"$work/emulator" &
+		taskset -c "$machine_cpu" qemu-system-x86_64 "${args[@]}" <&0 2>"$work/emulator" &
 	else
 		args+=(-serial "file:$work/out")
-		qemu-system-x86_64 "${args[@]}" </dev/null >"$work/emulator" 2>&1 &
+		taskset -c "$machine_cpu" qemu-system-x86_64 "${args[@]}" \
+			</dev/null >"$work/emulator" 2>&1 &
 	fi
 	emulator=$!
 }
