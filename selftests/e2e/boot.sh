@@ -7,8 +7,6 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 device=$1 cpus=$2
 shift 2
 
-# Long runs need an emulated host that loses no interrupts: see testhost/host-qemu.sh.
-export KEEL_TCG_THREAD=${KEEL_TCG_THREAD:-single}
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 "$top/selftests/testhost/guest.sh" --host amd-tcg --device "$device" --cpus "$cpus" \

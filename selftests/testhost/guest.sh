@@ -9,6 +9,7 @@
 #   --memory SIZE    the guest's memory in MiB (default 512)
 #   --host-cpus N    an emulated host's CPUs (default 2)
 #   --script FILE    a script for the guest to run, instead of a login
+#   --fresh          without a script as well: a fresh file system that is thrown away
 #   --set NAME=VALUE a variable for the script; any number of times
 #   --timeout S      seconds for all of it
 #   --module FILE, --launcher FILE    (default: this tree's)
@@ -21,7 +22,7 @@ set -u
 
 NET=172.30.0.1
 
-host='' device=keel cpus=2 memory=512 host_cpus=2 script='' timeout='' kernel=cloud log=''
+host='' device=keel cpus=2 memory=512 host_cpus=2 script='' timeout='' kernel=cloud log='' fresh=''
 module=$TOP/module/keel.ko launcher=$TOP/userspace/keel sets=()
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -30,7 +31,8 @@ while [ $# -gt 0 ]; do
 		printf -v "${1#--}" %s "$2" ;;
 	--host-cpus)	host_cpus=$2 ;;
 	--set)		sets+=("$2") ;;
-	*)		sed -n '3,20s/^# \{0,1\}//p' "$0" >&2; exit 1 ;;
+	--fresh)	fresh=1; shift; continue ;;
+	*)		sed -n '3,21s/^# \{0,1\}//p' "$0" >&2; exit 1 ;;
 	esac
 	shift 2
 done
@@ -55,10 +57,13 @@ if [ -n "$script" ]; then
 	truncate -s 1M "$script_disk"
 	append+=" quiet systemd.show_status=0 keel.script=vdb"
 	append+=" systemd.mask=serial-getty@ttyS0.service systemd.mask=serial-getty@hvc0.service"
+else
+	append+=" systemd.mask=serial-getty@ttyS0.service"
+fi
+if [ -n "$script$fresh" ]; then
 	root_disk=$work/root.img
 	cp --reflink=auto --sparse=always "$guest/root.img" "$root_disk"
 else
-	append+=" systemd.mask=serial-getty@ttyS0.service"
 	root_disk=$guest/mine.img
 	[ -e "$root_disk" ] ||
 		cp --reflink=auto --sparse=always "$guest/root.img" "$root_disk"
