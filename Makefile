@@ -24,7 +24,7 @@ all: module userspace
 help:
 	@echo 'To try it:'
 	@echo '  make run          boot a Debian guest under keel; with a terminal, a login shell'
-	@echo '  make test         run the tests; TIER=fast, tcg, e2e, bochs, debug, or all (default)'
+	@echo '  make test         run the tests; TIER=fast, tcg, e2e, bochs, debug, all (default)'
 	@echo '  make test-oracle  run the behavioural tests on stock KVM, in the same hosts'
 	@echo 'To build:'
 	@echo '  make module       module/keel.ko; KDIR= names a kernel build folder'

@@ -37,14 +37,13 @@ take_cpu()
 # without the lock that QEMU's other threads take for it (helper_vmrun() and do_vmexit(), in 7.2 and
 # later): on several CPUs an interrupt gets lost now and then, and the host, or a guest of keel's
 # or of stock KVM's, waits for it for ever. Each of these changes is one instruction of the x86 that
-# QEMU was compiled to, so on one CPU nothing can come in between. KEEL_TCG_THREAD=single has one
-# thread for all of the host's CPUs.
+# QEMU was compiled to, so on one CPU nothing can come in between.
 start_qemu()
 {
 	local args i=0 d opts
 
 	take_cpu
-	args=(-M q35 -cpu "$cpu" -accel "tcg,thread=${KEEL_TCG_THREAD:-multi}" -smp "$smp" -m "$mem" -display none -nodefaults
+	args=(-M q35 -cpu "$cpu" -accel tcg,thread=multi -smp "$smp" -m "$mem" -display none -nodefaults
 		-no-reboot -rtc base=utc -kernel "$vmlinuz" -initrd "$work/initrd"
 		-append "console=ttyS0 panic=-1 oops=panic init_on_alloc=0 $kernel_words $append"
 		-serial "file:$log")
