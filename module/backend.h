@@ -85,9 +85,8 @@ struct keel_caps {
  *	only what the reason needs.
  * @pull: fetch the groups of @mask into vcpu (called through keel_need() only).
  * @push: write the groups of @mask from vcpu to the control structure.
- * @skip_insn: advance RIP past the exiting instruction and clear the interrupt shadow; uses
- *	@exit->insn_len, next-RIP or the decoder.  May sleep (reads guest memory).
- *	0, or 1 if it queued an exception or an internal error instead (then resume).
+ * @skip_insn: advance RIP by @exit->insn_len, which is not 0, and clear RF and the interrupt
+ *	shadow.
  * @inject: deliver @ev with the next entry.
  * @cancel_inject: the entry did not happen: take back what inject() set up and return it
  *	in @ev (type NONE if nothing); interrupts off.
@@ -121,7 +120,7 @@ struct keel_backend {
 	void (*decode_exit)(struct keel_vcpu *vcpu, struct keel_exit *exit);
 	void (*pull)(struct keel_vcpu *vcpu, u32 mask);
 	void (*push)(struct keel_vcpu *vcpu, u32 mask);
-	int (*skip_insn)(struct keel_vcpu *vcpu, const struct keel_exit *exit);
+	void (*skip_insn)(struct keel_vcpu *vcpu, const struct keel_exit *exit);
 	void (*inject)(struct keel_vcpu *vcpu, const struct keel_event *ev);
 	void (*cancel_inject)(struct keel_vcpu *vcpu, struct keel_event *ev);
 	bool (*event_allowed)(struct keel_vcpu *vcpu, enum keel_event_type type);

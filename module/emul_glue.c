@@ -250,7 +250,7 @@ static int complete_pio(struct keel_vcpu *vcpu)
 /**
  * keel_pio() - IN or OUT of one item, no string
  * @vcpu: the vCPU
- * @exit: the exit, u.io filled in
+ * @exit: the exit, insn_len and u.io filled in
  *
  * Return: KEEL_RESUME if a device in the kernel took it, else KEEL_TO_USER.
  */
@@ -262,8 +262,6 @@ int keel_pio(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 
 	vcpu->pio.rip = keel_rip(vcpu);
 	vcpu->pio.insn_len = exit->insn_len;
-	if (!exit->insn_len && exit->u.io.next_rip)
-		vcpu->pio.insn_len = exit->u.io.next_rip - vcpu->pio.rip;
 	vcpu->pio.size = size;
 	vcpu->pio.in = !out;
 
@@ -611,6 +609,10 @@ static enum emul_class class_of(const struct keel_exit *exit)
 		return EMUL_CLS_MONITOR;
 	case KEEL_EXIT_MWAIT:
 		return EMUL_CLS_MWAIT;
+	case KEEL_EXIT_INVD:
+		return EMUL_CLS_INVD;
+	case KEEL_EXIT_IO:
+		return exit->u.io.in ? EMUL_CLS_IN : EMUL_CLS_OUT;
 	default:
 		return EMUL_CLS_ANY;
 	}
@@ -626,26 +628,45 @@ static void step_over(struct keel_vcpu *vcpu)
 	keel_dirty(vcpu, KEEL_R_SHADOW);
 }
 
-/* Advance over an instruction that was handled.  0, or 1 if the guest has to run it again. */
-static int skip_by_decoding(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+/**
+ * keel_find_length() - how long is the instruction that exited?
+ * @vcpu: the vCPU
+ * @exit: the exit; insn_len is filled in
+ *
+ * For CPUs that do not say it.  vcpu->mutex held, not loaded; may sleep.
+ * Return: false if it cannot be skipped: an exception is queued, or something else has to
+ * run in its place.
+ */
+bool keel_find_length(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	struct emul_ctxt *c = &vcpu->emul->c;
+	enum emul_result res;
 	unsigned int len;
 
-	switch (emul_insn_length(c, class_of(exit), &len)) {
+	begin(vcpu, exit);
+	res = emul_insn_length(c, class_of(exit), &len);
+	/* One reason for both. */
+	if (res == EMUL_UNHANDLEABLE && exit->reason == KEEL_EXIT_INVD)
+		res = emul_insn_length(c, EMUL_CLS_WBINVD, &len);
+	switch (res) {
 	case EMUL_CONTINUE:
-		step_over(vcpu);
-		return 0;
+		exit->insn_len = len;
+		return true;
 	case EMUL_EXCEPTION:
 		raise(vcpu, &c->fault);
-		return 1;
+		return false;
 	default:
-		/* Another CPU has changed the bytes since: what is there now runs. */
-		if (emul_decode(c) == EMUL_CONTINUE)
-			return 1;
+		/*
+		 * Another CPU has changed the bytes since, or a table entry on the way to
+		 * them, which the TLB may not know yet: what is there now runs.
+		 */
+		if (emul_decode(c) == EMUL_CONTINUE) {
+			keel_ops.flush_tlb(vcpu);
+			return false;
+		}
 		/* A form that no guest uses (VMMCALL with prefixes): it would exit for ever. */
 		keel_queue_exception(vcpu, X86_TRAP_UD);
-		return 1;
+		return false;
 	}
 }
 
@@ -675,14 +696,11 @@ static int after_ud(struct keel_vcpu *vcpu)
  * @exit: the exit; supplies the instruction's bytes if the CPU gave them
  *
  * vcpu->mutex held, not loaded; may sleep.
- * Return: KEEL_RESUME, KEEL_TO_USER or -errno; with KEEL_EMUL_SKIP 0, or 1 if RIP could
- * not be advanced (an exception is queued, or the instruction runs again).
+ * Return: KEEL_RESUME, KEEL_TO_USER or -errno.
  */
 int keel_emulate(struct keel_vcpu *vcpu, u32 flags, const struct keel_exit *exit)
 {
 	begin(vcpu, exit);
-	if (flags & KEEL_EMUL_SKIP)
-		return skip_by_decoding(vcpu, exit);
 	if (flags & KEEL_EMUL_UD)
 		return after_ud(vcpu);
 	vcpu->stats.insn_emulation++;

@@ -9,20 +9,32 @@
 #include "keel.h"
 #include "trace.h"
 
+/*
+ * Can the instruction that exited be skipped?  Asked before its effect: where the CPU does
+ * not tell the length, the bytes are read again, and another vCPU may have changed them or
+ * their mapping since.  False: the guest runs what is there now, or gets an exception that
+ * is queued; the exit has no effect.
+ */
+static bool can_skip(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	return likely(exit->insn_len) || keel_find_length(vcpu, exit);
+}
+
 /**
  * keel_skip() - past the instruction that exited
  * @vcpu: the vCPU
- * @exit: the exit
+ * @exit: the exit, its insn_len known
  *
  * A guest that single-steps (RFLAGS.TF) gets the #DB that the CPU would have raised
- * after it.  May sleep unless @exit->insn_len is known.
+ * after it.
  * Return: KEEL_RESUME.
  */
 int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
 	bool step = keel_rflags(vcpu) & X86_EFLAGS_TF;
 
-	if (!keel_ops.skip_insn(vcpu, exit) && step)
+	keel_ops.skip_insn(vcpu, exit);
+	if (step)
 		keel_queue_db(vcpu, DR_STEP);
 	return KEEL_RESUME;
 }
@@ -59,7 +71,7 @@ static int handle_io(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	vcpu->stats.io_exits++;
 	if (exit->u.io.string)
 		return keel_emulate(vcpu, 0, exit);
-	return keel_pio(vcpu, exit);
+	return can_skip(vcpu, exit) ? keel_pio(vcpu, exit) : KEEL_RESUME;
 }
 
 static int handle_msr(struct keel_vcpu *vcpu, struct keel_exit *exit)
@@ -203,6 +215,10 @@ static int handle_cr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	u8 old_cr8;
 
 	vcpu->stats.cr_exits++;
+	if (!exit->u.cr.clts && !exit->u.cr.lmsw && exit->u.cr.gpr >= KEEL_NR_GPRS)
+		return keel_emulate(vcpu, 0, exit);
+	if (!can_skip(vcpu, exit))
+		return KEEL_RESUME;
 	if (exit->u.cr.clts) {
 		if (keel_set_cr0(vcpu, keel_cr_get(vcpu, 0) & ~X86_CR0_TS))
 			return keel_inject_gp(vcpu, 0);
@@ -213,8 +229,6 @@ static int handle_cr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 			return keel_inject_gp(vcpu, 0);
 		return keel_skip(vcpu, exit);
 	}
-	if (exit->u.cr.gpr >= KEEL_NR_GPRS)
-		return keel_emulate(vcpu, 0, exit);
 	if (!exit->u.cr.write) {
 		keel_gpr_set(vcpu, exit->u.cr.gpr, keel_cr_get(vcpu, exit->u.cr.cr) & mode_mask(vcpu));
 		return keel_skip(vcpu, exit);
@@ -365,6 +379,8 @@ static int handle_unknown(struct keel_vcpu *vcpu, struct keel_exit *exit)
 #define ATOMIC_IF_LEN	BIT(1)
 /* ... if, besides, the MSR is served without guest memory. */
 #define ATOMIC_IF_MSR	BIT(2)
+/* Not called unless the instruction can be skipped; keel_skip() then works. */
+#define SKIPS	BIT(3)
 
 static const struct {
 	keel_exit_fn fn;
@@ -373,21 +389,21 @@ static const struct {
 	[KEEL_EXIT_UNKNOWN]	= { handle_unknown },
 	[KEEL_EXIT_HOST_EVENT]	= { handle_host_event, ATOMIC },
 	[KEEL_EXIT_EXCEPTION]	= { handle_exception },
-	[KEEL_EXIT_CPUID]	= { handle_cpuid, ATOMIC_IF_LEN },
-	[KEEL_EXIT_HLT]		= { handle_hlt, ATOMIC_IF_LEN },
+	[KEEL_EXIT_CPUID]	= { handle_cpuid, ATOMIC_IF_LEN | SKIPS },
+	[KEEL_EXIT_HLT]		= { handle_hlt, ATOMIC_IF_LEN | SKIPS },
 	[KEEL_EXIT_IO]		= { handle_io },
-	[KEEL_EXIT_MSR]		= { handle_msr, ATOMIC_IF_MSR },
+	[KEEL_EXIT_MSR]		= { handle_msr, ATOMIC_IF_MSR | SKIPS },
 	[KEEL_EXIT_CR]		= { handle_cr },
 	[KEEL_EXIT_DR]		= { handle_dr, ATOMIC },
 	[KEEL_EXIT_TDP_FAULT]	= { handle_tdp_fault },
-	[KEEL_EXIT_HYPERCALL]	= { handle_hypercall },
+	[KEEL_EXIT_HYPERCALL]	= { handle_hypercall, SKIPS },
 	[KEEL_EXIT_RDPMC]	= { handle_rdpmc, ATOMIC },
-	[KEEL_EXIT_PAUSE]	= { handle_pause },
-	[KEEL_EXIT_MONITOR]	= { handle_monitor, ATOMIC_IF_LEN },
-	[KEEL_EXIT_MWAIT]	= { handle_monitor, ATOMIC_IF_LEN },
-	[KEEL_EXIT_INVD]	= { handle_invd, ATOMIC_IF_LEN },
+	[KEEL_EXIT_PAUSE]	= { handle_pause, SKIPS },
+	[KEEL_EXIT_MONITOR]	= { handle_monitor, ATOMIC_IF_LEN | SKIPS },
+	[KEEL_EXIT_MWAIT]	= { handle_monitor, ATOMIC_IF_LEN | SKIPS },
+	[KEEL_EXIT_INVD]	= { handle_invd, ATOMIC_IF_LEN | SKIPS },
 	[KEEL_EXIT_INVLPGA]	= { handle_forbidden, ATOMIC },
-	[KEEL_EXIT_XSETBV]	= { handle_xsetbv },
+	[KEEL_EXIT_XSETBV]	= { handle_xsetbv, SKIPS },
 	[KEEL_EXIT_IRQ_WINDOW]	= { handle_irq_window, ATOMIC },
 	[KEEL_EXIT_NMI_WINDOW]	= { handle_nmi_window, ATOMIC },
 	[KEEL_EXIT_TPR]		= { handle_tpr, ATOMIC },
@@ -422,5 +438,8 @@ bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
  */
 int keel_handle_exit(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
+	if (unlikely(!exit->insn_len) && (handlers[exit->reason].flags & SKIPS) &&
+	    !can_skip(vcpu, exit))
+		return KEEL_RESUME;
 	return handlers[exit->reason].fn(vcpu, exit);
 }

@@ -87,7 +87,7 @@ struct keel_event {
  * struct keel_exit - why the guest stopped, filled by the back end's decode_exit()
  * @reason: enum keel_exit_reason
  * @insn_len: bytes of the exiting instruction if the CPU says so, else 0; with 0,
- *	backend->skip_insn() finds the length by decoding
+ *	exit.c finds it by decoding before it acts on an instruction that it will skip
  * @nr_bytes: how many of @bytes the CPU delivered, 0 if none
  * @bytes: the instruction's bytes (decode assists)
  * @hw_reason: the vendor's exit code, for tracing and KVM_EXIT_UNKNOWN

@@ -615,12 +615,13 @@ int keel_cr_set(struct keel_vcpu *vcpu, u8 cr, unsigned long val);	/* 1: #GP */
 
 /* emul_glue.c */
 #define KEEL_EMUL_MMIO		BIT(0)	/* gpa of the fault is known: @gpa */
-#define KEEL_EMUL_SKIP		BIT(1)	/* decode only, advance RIP */
-#define KEEL_EMUL_UD	BIT(2)	/* after a #UD: the other vendor's hypercall, or the #UD back to the guest */
+#define KEEL_EMUL_UD		BIT(1)	/* after a #UD: the other vendor's hypercall, or the #UD back to the guest */
 int keel_emul_create(struct keel_vcpu *vcpu);
 void keel_emul_free(struct keel_vcpu *vcpu);
 int keel_emulate(struct keel_vcpu *vcpu, u32 flags, const struct keel_exit *exit);
-/* Port access of an exit that needs no emulator. */
+/* Fills in exit->insn_len; may sleep.  False: it cannot be skipped, resume. */
+bool keel_find_length(struct keel_vcpu *vcpu, struct keel_exit *exit);
+/* Port access of an exit that needs no emulator; its insn_len is known. */
 int keel_pio(struct keel_vcpu *vcpu, const struct keel_exit *exit);
 
 /* ioctl.c and its tables */

@@ -135,12 +135,9 @@ static void svm_set_intercepts(struct keel_vcpu *vcpu)
  * RF goes, as it does with each instruction that completes.  A guest that
  * single-steps (TF) is owed a #DB: the common code sees to it.
  */
-static int svm_skip_insn(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+static void svm_skip_insn(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
 	unsigned long rip = keel_rip(vcpu), next = rip + exit->insn_len;
-
-	if (!exit->insn_len)
-		return keel_emulate(vcpu, KEEL_EMUL_SKIP, exit) != KEEL_RESUME;
 
 	/* Outside of 64-bit mode RIP wraps at 4G; asking for the mode is dearer than this. */
 	if (unlikely((rip ^ next) >> 32) && !keel_64bit(vcpu))
@@ -155,7 +152,6 @@ static int svm_skip_insn(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 		vcpu->int_shadow = 0;
 		keel_dirty(vcpu, KEEL_R_SHADOW);
 	}
-	return 0;
 }
 
 /* ---- the VMCB's life -------------------------------------------------------------------- */
