@@ -130,10 +130,44 @@ bool keel_events_any_injected(const struct keel_events *e)
 /**
  * keel_events_clear_injected() - the guest ran: what had been given to the CPU is delivered
  * @e: the vCPU's events
+ *
+ * Nothing else is: an interrupt or an NMI behind which an exception came up, for example.
  */
 void keel_events_clear_injected(struct keel_events *e)
 {
-	e->exc.injected = false;
-	e->nmi_injected = false;
-	e->irq.injected = false;
+	switch (e->given) {
+	case KEEL_EVENT_NONE:
+		return;
+	case KEEL_EVENT_NMI:
+		e->nmi_injected = false;
+		break;
+	case KEEL_EVENT_IRQ:
+	case KEEL_EVENT_SOFT_INT:
+		e->irq.injected = false;
+		break;
+	default:
+		e->exc.injected = false;
+	}
+	e->given = KEEL_EVENT_NONE;
+}
+
+/**
+ * keel_events_behind_exception() - an exception goes in before what else was to go in again
+ * @e: the vCPU's events
+ *
+ * The NMI's handler has not begun, so it is one that waits, and blocks no other.  INT n is
+ * where the exception's handler returns to, and is executed again.  An interrupt, which its
+ * controller believes to be in service, keeps its place and waits for RFLAGS.IF, which the
+ * handler's gate may clear.
+ */
+void keel_events_behind_exception(struct keel_events *e)
+{
+	if (e->nmi_injected) {
+		e->nmi_injected = false;
+		e->nmi_masked = false;
+		if (e->nmi_pending < 2)
+			e->nmi_pending++;
+	}
+	if (e->irq.soft)
+		e->irq.injected = false;
 }

@@ -10,6 +10,9 @@
  * @exc: an exception: @pending, not yet given to the CPU, or @injected, given to it and
  *	perhaps interrupted by an exit
  * @irq: an external or software interrupt that was taken from its source and must be delivered
+ *	(until RFLAGS.IF is set, if an exception went in first)
+ * @given: KEEL_EVENT_*: which of them goes to the CPU with the entry that is being made; the
+ *	CPU takes one at a time, and what else is @injected stays
  * @nmi_pending: NMIs that wait, at most 2 (one held back by the one being handled)
  * @nmi_injected: given to the CPU
  * @nmi_masked: blocked until IRET
@@ -35,6 +38,7 @@ struct keel_events {
 	unsigned int nmi_queued;	/* A: atomic_t semantics by xchg; from other threads */
 	bool nmi_injected;
 	bool nmi_masked;
+	u8 given;
 };
 
 enum keel_queue_result { KEEL_QUEUED, KEEL_TRIPLE_FAULT };
@@ -46,5 +50,6 @@ enum keel_queue_result keel_events_add_exception(struct keel_events *e, u8 vecto
 void keel_events_requeue(struct keel_events *e, const struct keel_event *ev);
 bool keel_events_any_injected(const struct keel_events *e);
 void keel_events_clear_injected(struct keel_events *e);
+void keel_events_behind_exception(struct keel_events *e);
 
 #endif

@@ -96,6 +96,7 @@ void keel_queue_nmi(struct keel_vcpu *vcpu)
 static void hand_over(struct keel_vcpu *vcpu, const struct keel_event *ev, bool again)
 {
 	trace_keel_inject(vcpu->id, ev, again);
+	vcpu->events.given = ev->type;
 	keel_ops.inject(vcpu, ev);
 }
 
@@ -222,22 +223,57 @@ static bool start_irq(struct keel_vcpu *vcpu)
 	return true;
 }
 
-/* Something that must go in again before anything new. */
-static bool reinject(struct keel_vcpu *vcpu)
+/* True if an exception goes in: before all else, also if it came up behind it. */
+static bool give_exception(struct keel_vcpu *vcpu)
 {
 	struct keel_events *e = &vcpu->events;
 
 	if (e->exc.injected)
 		inject_exception(vcpu, true);
 	else if (e->exc.pending)
-		return false;	/* came up while the other was delivered, and goes first */
-	else if (e->nmi_injected)
+		start_exception(vcpu);
+	else
+		return false;
+	if (e->nmi_injected || e->irq.injected) {
+		/* nmi_masked is of this group. */
+		keel_need(vcpu, KEEL_R_SHADOW);
+		keel_events_behind_exception(e);
+		keel_dirty(vcpu, KEEL_R_SHADOW);
+	}
+	return true;
+}
+
+/*
+ * Something that must go in again before anything new.  An interrupt whose delivery was
+ * broken off could be taken then, and still can; one that an exception's handler or an NMI's
+ * was put before has to wait for RFLAGS.IF.
+ */
+static bool reinject(struct keel_vcpu *vcpu)
+{
+	struct keel_events *e = &vcpu->events;
+
+	if (e->nmi_injected)
 		inject_nmi(vcpu, true);
-	else if (e->irq.injected)
+	else if (e->irq.injected &&
+		 (e->irq.soft || keel_ops.event_allowed(vcpu, KEEL_EVENT_IRQ)))
 		inject_irq(vcpu, true);
 	else
 		return false;
 	return true;
+}
+
+/* An interrupt of the controllers, or the one that was taken from them and waits. */
+static bool irq_wants_window(struct keel_vcpu *vcpu, bool busy)
+{
+	struct keel_events *e = &vcpu->events;
+
+	if (e->irq.injected && e->given != KEEL_EVENT_IRQ && e->given != KEEL_EVENT_SOFT_INT)
+		return true;
+	if (!keel_irq_pending(vcpu))
+		return false;
+	if (busy || !keel_ops.event_allowed(vcpu, KEEL_EVENT_IRQ) || !start_irq(vcpu))
+		return true;
+	return keel_irq_pending(vcpu);
 }
 
 /*
@@ -285,12 +321,8 @@ int keel_inject_events(struct keel_vcpu *vcpu)
 	bool busy;
 
 	collect_nmis(vcpu);
-	busy = reinject(vcpu);
+	busy = give_exception(vcpu) || reinject(vcpu);
 
-	if (!busy && e->exc.pending) {
-		start_exception(vcpu);
-		busy = true;
-	}
 	if (e->nmi_pending) {
 		if (!busy && keel_ops.event_allowed(vcpu, KEEL_EVENT_NMI)) {
 			start_nmi(vcpu);
@@ -299,12 +331,8 @@ int keel_inject_events(struct keel_vcpu *vcpu)
 		if (e->nmi_pending)
 			windows |= KEEL_WIN_NMI;
 	}
-	if (keel_irq_pending(vcpu)) {
-		if (busy || !keel_ops.event_allowed(vcpu, KEEL_EVENT_IRQ) || !start_irq(vcpu))
-			windows |= KEEL_WIN_IRQ;
-		else if (keel_irq_pending(vcpu))
-			windows |= KEEL_WIN_IRQ;
-	}
+	if (irq_wants_window(vcpu, busy))
+		windows |= KEEL_WIN_IRQ;
 	if (READ_ONCE(vcpu->run->request_interrupt_window) && keel_user_irq_possible(vcpu))
 		windows |= KEEL_WIN_IRQ;
 	/* Without a local APIC here, user space's one must hear of each change of CR8. */

@@ -228,7 +228,8 @@ static int run_once(struct keel_vcpu *vcpu)
 
 static bool irq_ready(struct keel_vcpu *vcpu)
 {
-	return keel_irq_pending(vcpu) && keel_ops.event_allowed(vcpu, KEEL_EVENT_IRQ);
+	return (vcpu->events.irq.injected || keel_irq_pending(vcpu)) &&
+	       keel_ops.event_allowed(vcpu, KEEL_EVENT_IRQ);
 }
 
 static bool nmi_ready(struct keel_vcpu *vcpu)

@@ -59,6 +59,7 @@ extern bool test_bochs;		/* KEEL_TEST_BOCHS: the host's CPU has Bochs's faults *
 void test_setup(int argc, char **argv);
 noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int dev_open(void);
+bool is_kvm(void);		/* not keel: where the two differ */
 int has_ext(int ext);
 int vm_has_ext(struct vm *vm, int ext);
 

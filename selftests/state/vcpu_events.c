@@ -6,13 +6,14 @@
 #define VEC	0x70
 
 static volatile u32 vec_seen, err_seen;
-static volatile u64 rip_seen;
+static volatile u64 rip_seen, rip_of[256];
 
 static void on_trap(struct trap_frame *f)
 {
 	vec_seen = f->vec;
 	err_seen = f->err;
 	rip_seen = f->rip;
+	rip_of[f->vec] = f->rip;
 }
 
 static void guest_wait(void)
@@ -109,6 +110,51 @@ TEST_F(vcpu_events, nmi_injected)
 	must(self->v->fd, KVM_SET_VCPU_EVENTS, &self->e);
 	ASSERT_SYNC(2, self->v);
 	EXPECT_EQ(VEC_NMI, vec_seen);
+}
+
+/*
+ * KVM forgets what an exception went in before, as if it had been delivered too; keel keeps
+ * it.  Both are given the exception first.
+ */
+TEST_F(vcpu_events, interrupt_behind_exception)
+{
+	struct kvm_regs r = vcpu_regs(self->v);
+
+	r.rflags |= FLAG_IF;
+	vcpu_set_regs(self->v, r);
+	self->e.exception.injected = 1;
+	self->e.exception.nr = VEC_UD;
+	self->e.interrupt.injected = 1;
+	self->e.interrupt.nr = VEC;
+	must(self->v->fd, KVM_SET_VCPU_EVENTS, &self->e);
+	ASSERT_SYNC(2, self->v);
+	EXPECT_NE(0, rip_of[VEC_UD]);
+	if (!is_kvm())
+		ASSERT_NE(0, rip_of[VEC]);
+	/* Not in the handler, which runs with interrupts off, but where that returns to. */
+	if (rip_of[VEC])
+		EXPECT_EQ(rip_of[VEC_UD], rip_of[VEC]);
+}
+
+TEST_F(vcpu_events, nmi_behind_exception)
+{
+	struct kvm_vcpu_events back;
+
+	self->e.exception.injected = 1;
+	self->e.exception.nr = VEC_UD;
+	self->e.nmi.injected = 1;
+	self->e.nmi.masked = 1;
+	must(self->v->fd, KVM_SET_VCPU_EVENTS, &self->e);
+	ASSERT_SYNC(2, self->v);
+	EXPECT_NE(0, rip_of[VEC_UD]);
+	if (is_kvm())
+		SKIP(return, "KVM forgets the NMI");
+	/* It came at the handler's first instruction, and its own IRET ended the blocking. */
+	ASSERT_NE(0, rip_of[VEC_NMI]);
+	EXPECT_NE(rip_of[VEC_UD], rip_of[VEC_NMI]);
+	must(self->v->fd, KVM_GET_VCPU_EVENTS, &back);
+	EXPECT_EQ(0, back.nmi.pending);
+	EXPECT_EQ(0, back.nmi.masked);
 }
 
 TEST_F(vcpu_events, nmi_pending_and_masked)

@@ -109,14 +109,19 @@ static void test_requeue(void)
 	keel_events_requeue(&e, &irq);
 	check(e.irq.injected && e.irq.vector == 0x81 && !e.irq.soft, "an interrupt goes in again");
 	keel_events_clear_injected(&e);
+	check(e.irq.injected, "a run of the guest delivers nothing else");
+	e.given = KEEL_EVENT_IRQ;
+	keel_events_clear_injected(&e);
 	check(!keel_events_any_injected(&e), "a run of the guest delivers what was given to it");
 
 	keel_events_requeue(&e, &soft);
 	check(e.irq.injected && e.irq.soft && e.irq.insn_len == 2, "INT n keeps its length");
+	e.given = KEEL_EVENT_SOFT_INT;
 	keel_events_clear_injected(&e);
 
 	keel_events_requeue(&e, &nmi);
 	check(e.nmi_injected && !e.irq.injected && !e.exc.injected, "an NMI goes in again");
+	e.given = KEEL_EVENT_NMI;
 	keel_events_clear_injected(&e);
 
 	keel_events_requeue(&e, &pf);
@@ -128,11 +133,40 @@ static void test_requeue(void)
 	      "a fault in the delivery of a page fault is a double fault");
 }
 
+static void test_behind_exception(void)
+{
+	struct keel_events e = {};
+
+	e.exc.injected = true;
+	e.given = KEEL_EVENT_EXCEPTION;
+	e.irq.injected = true;
+	e.irq.vector = 0x81;
+	keel_events_behind_exception(&e);
+	keel_events_clear_injected(&e);
+	check(!e.exc.injected && e.irq.injected && e.irq.vector == 0x81,
+	      "an interrupt behind an exception waits");
+
+	e.irq.soft = true;
+	keel_events_behind_exception(&e);
+	check(!e.irq.injected, "INT n behind an exception is executed again");
+
+	e.nmi_injected = true;
+	e.nmi_masked = true;
+	keel_events_behind_exception(&e);
+	check(!e.nmi_injected && !e.nmi_masked && e.nmi_pending == 1,
+	      "an NMI behind an exception is pending again, and NMIs are not blocked");
+	e.nmi_injected = true;
+	e.nmi_pending = 2;
+	keel_events_behind_exception(&e);
+	check(e.nmi_pending == 2, "no more than two NMIs wait");
+}
+
 int main(void)
 {
 	test_pairs();
 	test_error_codes();
 	test_requeue();
+	test_behind_exception();
 	printf("1..%d\n", tests);
 	return failed != 0;
 }
