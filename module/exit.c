@@ -249,10 +249,13 @@ static int handle_cr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 /*
  * A guest that uses one debug register uses several: until the next exit it has them
- * all, live in the CPU, and this access is made again.
+ * all, live in the CPU, and this access is made again.  Not while an NMI waits: the back
+ * end may single-step to its window, and the step would leave DR6.BS to the guest.
  */
 static int handle_dr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
+	if (vcpu->events.nmi_pending)
+		return keel_emulate(vcpu, 0, exit);
 	vcpu->dr_open = true;
 	return KEEL_RESUME;
 }
@@ -381,6 +384,8 @@ static int handle_unknown(struct keel_vcpu *vcpu, struct keel_exit *exit)
 #define ATOMIC_IF_MSR	BIT(2)
 /* Not called unless the instruction can be skipped; keel_skip() then works. */
 #define SKIPS	BIT(3)
+/* As ATOMIC, but for a vCPU with an NMI waiting. */
+#define ATOMIC_UNLESS_NMI	BIT(4)
 
 static const struct {
 	keel_exit_fn fn;
@@ -394,7 +399,7 @@ static const struct {
 	[KEEL_EXIT_IO]		= { handle_io },
 	[KEEL_EXIT_MSR]		= { handle_msr, ATOMIC_IF_MSR | SKIPS },
 	[KEEL_EXIT_CR]		= { handle_cr },
-	[KEEL_EXIT_DR]		= { handle_dr, ATOMIC },
+	[KEEL_EXIT_DR]		= { handle_dr, ATOMIC_UNLESS_NMI },
 	[KEEL_EXIT_TDP_FAULT]	= { handle_tdp_fault },
 	[KEEL_EXIT_HYPERCALL]	= { handle_hypercall, SKIPS },
 	[KEEL_EXIT_RDPMC]	= { handle_rdpmc, ATOMIC },
@@ -425,6 +430,8 @@ bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 		return exit->insn_len && !keel_msr_may_sleep(vcpu->gpr[KEEL_RCX]);
 	if (flags & ATOMIC_IF_LEN)
 		return exit->insn_len;
+	if (flags & ATOMIC_UNLESS_NMI)
+		return !vcpu->events.nmi_pending;
 	return flags & ATOMIC;
 }
 

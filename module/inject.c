@@ -331,6 +331,9 @@ int keel_inject_events(struct keel_vcpu *vcpu)
 		if (e->nmi_pending)
 			windows |= KEEL_WIN_NMI;
 	}
+	/* The way to the window may be a single step: see handle_dr(). */
+	if (windows & KEEL_WIN_NMI)
+		vcpu->dr_open = false;
 	if (irq_wants_window(vcpu, busy))
 		windows |= KEEL_WIN_IRQ;
 	if (READ_ONCE(vcpu->run->request_interrupt_window) && keel_user_irq_possible(vcpu))

@@ -282,7 +282,9 @@ struct keel_vcpu {
 	u64 mtrr[32];				/* v: see msr.c */
 	u64 arch_caps, microcode, msr_platform_info, hwcr, patch_level;	/* v */
 	bool dr_live;				/* v: guest's DR0-3 are in the CPU */
-	bool dr_open;				/* v: until the next exit, accesses do not exit */
+	bool dr_open;				/* v: until the next exit, accesses do not exit;
+						 * not with KEEL_WIN_NMI
+						 */
 
 	/* ---- the rest ---- */
 	int idx, id;				/* C: index in vm->vcpus; APIC id */

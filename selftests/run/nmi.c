@@ -167,4 +167,58 @@ TEST_F(nmi, any_iret_unblocks)
 	EXPECT_EQ(2, max_depth);
 }
 
+static volatile u32 dbs;
+static volatile u64 nmi_rip, dr6;
+
+static void on_nmi_note(struct trap_frame *f)
+{
+	nmis++;
+	nmi_rip = f->rip;
+}
+
+static void on_db(struct trap_frame *f)
+{
+	dbs++;
+}
+
+static void guest_debug_regs(void)
+{
+	guest_handlers[VEC_NMI] = on_nmi_note;
+	guest_handlers[VEC_DB] = on_db;
+	write_dr6(0xffff0ff2);	/* an old hit of DR1 */
+	asm volatile("outl %%eax, %%dx\n\tmov %%rcx, %%dr0\n"
+		     ".globl behind_mov_dr\nbehind_mov_dr: nop"
+		     : : "a"(3), "d"(PORT_SYNC), "c"(0x1000));
+	dr6 = read_dr6();
+	G_EQ(read_dr0(), 0x1000);
+	guest_done();
+}
+extern const char behind_mov_dr[];
+
+/*
+ * An NMI that has to wait for the end of STI's shadow, in which the guest uses a debug
+ * register: however the hypervisor waits, the guest sees no step of it.
+ */
+TEST_F(nmi, no_trace_in_debug_registers)
+{
+	struct kvm_vcpu_events e;
+
+	vcpu_long(self->v, guest_debug_regs, 0);
+	ASSERT_SYNC(3, self->v);
+	self->v->run->immediate_exit = 1;
+	ASSERT_EQ(EINTR, vcpu_run(self->v));
+	self->v->run->immediate_exit = 0;
+	must(self->v->fd, KVM_GET_VCPU_EVENTS, &e);
+	e.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+	e.nmi.pending = 1;
+	e.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+	must(self->v->fd, KVM_SET_VCPU_EVENTS, &e);
+	ASSERT_DONE(self->v);
+	EXPECT_EQ(1, nmis);
+	EXPECT_EQ((uintptr_t)behind_mov_dr, nmi_rip);
+	EXPECT_EQ(0, dbs);
+	/* KVM's step leaves BS here. */
+	EXPECT_EQ(0xffff0ff2, is_kvm() ? dr6 & ~BIT(14) : dr6);
+}
+
 TEST_MAIN
