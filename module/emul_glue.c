@@ -252,6 +252,8 @@ static int complete_pio(struct keel_vcpu *vcpu)
  * @vcpu: the vCPU
  * @exit: the exit, insn_len and u.io filled in
  *
+ * By KVM's quirk an OUT to port 0x7E is over before user space hears of it
+ * (KVM_X86_QUIRK_OUT_7E_INC_RIP): firmware counts on a reset there to go on behind it.
  * Return: KEEL_RESUME if a device in the kernel took it, else KEEL_TO_USER.
  */
 int keel_pio(struct keel_vcpu *vcpu, const struct keel_exit *exit)
@@ -272,6 +274,11 @@ int keel_pio(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 		return keel_skip(vcpu, exit);
 	}
 	pio_to_user(vcpu, out, exit->u.io.port, size, &val, 1);
+	if (out && exit->u.io.port == 0x7e &&
+	    !(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_OUT_7E_INC_RIP)) {
+		keel_skip(vcpu, exit);
+		return KEEL_TO_USER;
+	}
 	vcpu->complete_io = complete_pio;
 	return KEEL_TO_USER;
 }
@@ -677,7 +684,8 @@ static int after_ud(struct keel_vcpu *vcpu)
 	unsigned int len;
 	int ret;
 
-	if (emul_insn_length(c, EMUL_CLS_HYPERCALL, &len) != EMUL_CONTINUE) {
+	if ((vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN) ||
+	    emul_insn_length(c, EMUL_CLS_HYPERCALL, &len) != EMUL_CONTINUE) {
 		keel_queue_exception(vcpu, X86_TRAP_UD);
 		return KEEL_RESUME;
 	}

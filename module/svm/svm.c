@@ -58,8 +58,7 @@ static u32 exception_intercepts(const struct keel_vcpu *vcpu)
 {
 	u32 vectors = BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC);
 
-	if (!vcpu->cpuid.amd ||
-	    !(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN))
+	if (!(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN))
 		vectors |= BIT(X86_TRAP_UD);
 	return vectors;
 }

@@ -53,6 +53,29 @@ TEST_F(instructions, hypercall)
 	RUN_GUEST(guest_hypercall);
 }
 
+static void guest_other_hypercall(void)
+{
+	u32 r[4];
+
+	cpuid(0, 0, r);
+	if (r[1] == 0x68747541)	/* "Auth" */
+		G_EQ(G_TRY("vmcall"), VEC_UD);
+	else
+		G_EQ(G_TRY("vmmcall"), VEC_UD);
+	guest_done();
+}
+
+/* With KVM_X86_QUIRK_FIX_HYPERCALL_INSN off the other vendor's one is undefined. */
+TEST_F(instructions, other_hypercall_without_quirk)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_DISABLE_QUIRKS2, .args = { KVM_X86_QUIRK_FIX_HYPERCALL_INSN },
+	};
+
+	must(self->vm->fd, KVM_ENABLE_CAP, &cap);
+	RUN_GUEST(guest_other_hypercall);
+}
+
 static int try_svm(u32 which)
 {
 	register u64 vec asm("r9") = -1;

@@ -235,4 +235,40 @@ TEST_F(port_io, completion_by_immediate_exit)
 	ASSERT_GT(vcpu_regs(self->v).rip, r.rip - 1);
 }
 
+static void guest_out_7e(void)
+{
+	asm volatile("outb %%al, %%dx\n.globl behind_out_7e\nbehind_out_7e: nop"
+		     : : "a"(1), "d"(0x7e));
+	guest_done();
+}
+extern const char behind_out_7e[];
+
+/* KVM_X86_QUIRK_OUT_7E_INC_RIP: this one OUT is over when user space sees it. */
+TEST(out_7e)
+{
+	struct vcpu *v = vcpu_create(vm_create(0), 0);
+
+	vcpu_long(v, guest_out_7e, 0);
+	ASSERT_RUN(KVM_EXIT_IO, v);
+	EXPECT_EQ(0x7e, v->run->io.port);
+	EXPECT_EQ((uintptr_t)behind_out_7e, vcpu_regs(v).rip);
+	ASSERT_DONE(v);
+}
+
+TEST(out_7e_without_quirk)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_DISABLE_QUIRKS2, .args = { KVM_X86_QUIRK_OUT_7E_INC_RIP },
+	};
+	struct vm *vm = vm_create(0);
+	struct vcpu *v = vcpu_create(vm, 0);
+
+	ASSERT_NE(0, vm_has_ext(vm, KVM_CAP_DISABLE_QUIRKS2) & KVM_X86_QUIRK_OUT_7E_INC_RIP);
+	must(vm->fd, KVM_ENABLE_CAP, &cap);
+	vcpu_long(v, guest_out_7e, 0);
+	ASSERT_RUN(KVM_EXIT_IO, v);
+	EXPECT_EQ((uintptr_t)behind_out_7e - 1, vcpu_regs(v).rip);
+	ASSERT_DONE(v);
+}
+
 TEST_MAIN
