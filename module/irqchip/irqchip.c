@@ -58,12 +58,9 @@ void keel_irqchip_vm_init(struct keel_vm *vm)
 	struct keel_irqchip *chip = &vm->irqchip;
 
 	mutex_init(&chip->lock);
-	mutex_init(&chip->resampler_lock);
-	spin_lock_init(&chip->irqfd_lock);
 	raw_spin_lock_init(&chip->apic_map_lock);
 	INIT_HLIST_HEAD(&chip->ack_notifiers);
-	INIT_LIST_HEAD(&chip->irqfds);
-	INIT_LIST_HEAD(&chip->resamplers);
+	keel_irqfd_vm_init(vm);
 }
 
 /**

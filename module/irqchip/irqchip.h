@@ -8,6 +8,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
+#include <linux/workqueue.h>
 
 struct keel_vm;
 struct keel_vcpu;
@@ -37,7 +38,7 @@ enum keel_irqchip_mode {
  * @pit: V; C once set
  * @routes: S for writing... published whole under @lock; read under vm->srcu
  * @lock: routing, ack notifiers
- * @irqfds: items; their spinlock is irqfd_lock
+ * @irqfds, @ended_irqfds: under irqfd_lock
  */
 struct keel_irqchip {
 	enum keel_irqchip_mode mode;
@@ -48,7 +49,8 @@ struct keel_irqchip {
 	struct mutex lock;
 	struct hlist_head ack_notifiers;	/* under lock; read under vm->srcu */
 	spinlock_t irqfd_lock;
-	struct list_head irqfds, resamplers;
+	struct list_head irqfds, ended_irqfds, resamplers;
+	struct work_struct irqfd_work;		/* ends those in ended_irqfds */
 	struct mutex resampler_lock;
 	u32 split_gsis;				/* C: KVM_CAP_SPLIT_IRQCHIP's argument */
 	struct keel_apic_map __rcu *apic_map;	/* lapic_deliver.c; under apic_map_lock */
@@ -111,6 +113,7 @@ void keel_notify_acked(struct keel_vm *vm, int chip, unsigned int pin);	/* KVM_I
 /* irqfd.c */
 int keel_irqfd_module_init(void);
 void keel_irqfd_module_exit(void);
+void keel_irqfd_vm_init(struct keel_vm *vm);
 int keel_irqfd(struct keel_vm *vm, const struct kvm_irqfd *args);
 void keel_irqfd_vm_release(struct keel_vm *vm);		/* detach all; waits */
 

@@ -7,11 +7,15 @@
  *
  * Lifetimes.  An irqfd is on chip->irqfds from its making until somebody decides
  * its end: KVM_IRQFD_FLAG_DEASSIGN, the eventfd's last close (EPOLLHUP), or the
- * end of the VM's file.  Whoever takes it off that list, under irqfd_lock, queues
- * its shutdown work, so that happens once.  The work leaves the wait queue, after
- * which no callback runs or will; then the irqfd is freed.  keel_irqfd_vm_release()
- * takes all off and flushes the work, and comes from the release of the VM's file,
- * when no ioctl can make another: so an irqfd needs no reference to its VM.
+ * end of the VM's file.  Whoever moves it from that list to chip->ended_irqfds, under
+ * irqfd_lock, queues the VM's work, so that happens once.  The work leaves the wait
+ * queue, after which no callback runs or will; then the irqfd is freed.
+ * keel_irqfd_vm_release() ends all and flushes the work, and comes from the release of
+ * the VM's file, when no ioctl can make another: so an irqfd needs no reference to its VM.
+ *
+ * The work may have to wait for vm->srcu, and with it for pages that the client provides
+ * when it likes (userfaultfd).  So each VM has one work, waits for no other VM's, and
+ * takes no more than one place of the workqueue.
  *
  * Resampling: a level-triggered GSI is held up (KEEL_IRQ_SRC_RESAMPLE) from the
  * eventfd's signal until the guest's EOI; then it is lowered, and all who share it
@@ -50,8 +54,8 @@ struct resampler {
  * @ctx: the eventfd
  * @wait: our place in its wait queue
  * @poll: how we got there
- * @link: in chip->irqfds under irqfd_lock; empty: it is being shut down
- * @shutdown: leaves the wait queue and frees
+ * @link: in chip->irqfds or ended_irqfds, under irqfd_lock; empty: not yet, or not any more
+ * @ended: it is to be shut down, or its making has not come to its end; under irqfd_lock
  * @resampler: NULL for an edge
  * @resample_ctx: signalled after the guest's EOI
  * @resampler_link: in resampler->irqfds
@@ -63,7 +67,7 @@ struct keel_irqfd {
 	wait_queue_entry_t wait;
 	poll_table poll;
 	struct list_head link;
-	struct work_struct shutdown;
+	bool ended;
 	struct resampler *resampler;
 	struct eventfd_ctx *resample_ctx;
 	struct list_head resampler_link;
@@ -153,9 +157,8 @@ static void raise_gsi(struct keel_irqfd *irqfd)
 	keel_set_irq(irqfd->vm, KEEL_IRQ_SRC_USER, irqfd->gsi, 0);
 }
 
-static void shutdown_work(struct work_struct *work)
+static void shut_down(struct keel_irqfd *irqfd)
 {
-	struct keel_irqfd *irqfd = container_of(work, struct keel_irqfd, shutdown);
 	u64 count;
 
 	/* Takes the wait queue's lock: a callback that runs is waited for, none follows. */
@@ -168,11 +171,35 @@ static void shutdown_work(struct work_struct *work)
 	kfree(irqfd);
 }
 
-/* chip->irqfd_lock held; the irqfd is on the list */
+static struct keel_irqfd *take_ended(struct keel_irqchip *chip)
+{
+	struct keel_irqfd *irqfd;
+
+	spin_lock_irq(&chip->irqfd_lock);
+	irqfd = list_first_entry_or_null(&chip->ended_irqfds, struct keel_irqfd, link);
+	if (irqfd)
+		list_del_init(&irqfd->link);
+	spin_unlock_irq(&chip->irqfd_lock);
+	return irqfd;
+}
+
+static void irqfd_work(struct work_struct *work)
+{
+	struct keel_irqchip *chip = container_of(work, struct keel_irqchip, irqfd_work);
+	struct keel_irqfd *irqfd;
+
+	while ((irqfd = take_ended(chip)))
+		shut_down(irqfd);
+}
+
+/* chip->irqfd_lock held; the irqfd is in chip->irqfds */
 static void deactivate(struct keel_irqfd *irqfd)
 {
-	list_del_init(&irqfd->link);
-	queue_work(irqfd_wq, &irqfd->shutdown);
+	struct keel_irqchip *chip = &irqfd->vm->irqchip;
+
+	irqfd->ended = true;
+	list_move_tail(&irqfd->link, &chip->ended_irqfds);
+	queue_work(irqfd_wq, &chip->irqfd_work);
 }
 
 /* Under the eventfd's wait-queue lock, interrupts off. */
@@ -194,7 +221,7 @@ static int irqfd_wakeup(wait_queue_entry_t *wait, unsigned int mode, int sync, v
 	if (events & EPOLLHUP) {
 		/* The eventfd goes; somebody else may have begun the shutdown. */
 		spin_lock_irqsave(&chip->irqfd_lock, flags);
-		if (!list_empty(&irqfd->link))
+		if (!irqfd->ended)
 			deactivate(irqfd);
 		spin_unlock_irqrestore(&chip->irqfd_lock, flags);
 	}
@@ -220,7 +247,7 @@ static struct keel_irqfd *irqfd_alloc(struct keel_vm *vm, u32 gsi)
 	irqfd->vm = vm;
 	irqfd->gsi = gsi;
 	INIT_LIST_HEAD(&irqfd->link);
-	INIT_WORK(&irqfd->shutdown, shutdown_work);
+	irqfd->ended = true;
 	init_waitqueue_func_entry(&irqfd->wait, irqfd_wakeup);
 	init_poll_funcptr(&irqfd->poll, queue_proc);
 	return irqfd;
@@ -267,6 +294,7 @@ static int irqfd_start(struct keel_irqfd *irqfd, struct file *file)
 	spin_lock_irq(&chip->irqfd_lock);
 	busy = ctx_in_use(chip, irqfd->ctx);
 	if (!busy) {
+		irqfd->ended = false;
 		list_add_tail(&irqfd->link, &chip->irqfds);
 		if (events & EPOLLIN)
 			raise_gsi(irqfd);
@@ -340,7 +368,7 @@ static int irqfd_deassign(struct keel_vm *vm, const struct kvm_irqfd *args)
 	spin_unlock_irq(&chip->irqfd_lock);
 	eventfd_ctx_put(ctx);
 	/* The caller relies on no interrupt after this. */
-	flush_workqueue(irqfd_wq);
+	flush_work(&chip->irqfd_work);
 	return 0;
 }
 
@@ -369,6 +397,22 @@ int keel_irqfd(struct keel_vm *vm, const struct kvm_irqfd *args)
 }
 
 /**
+ * keel_irqfd_vm_init() - no irqfds yet
+ * @vm: the VM
+ */
+void keel_irqfd_vm_init(struct keel_vm *vm)
+{
+	struct keel_irqchip *chip = &vm->irqchip;
+
+	mutex_init(&chip->resampler_lock);
+	spin_lock_init(&chip->irqfd_lock);
+	INIT_LIST_HEAD(&chip->irqfds);
+	INIT_LIST_HEAD(&chip->ended_irqfds);
+	INIT_LIST_HEAD(&chip->resamplers);
+	INIT_WORK(&chip->irqfd_work, irqfd_work);
+}
+
+/**
  * keel_irqfd_vm_release() - detach all; the VM's file is being released
  * @vm: the VM
  */
@@ -381,12 +425,12 @@ void keel_irqfd_vm_release(struct keel_vm *vm)
 	list_for_each_entry_safe(irqfd, tmp, &chip->irqfds, link)
 		deactivate(irqfd);
 	spin_unlock_irq(&chip->irqfd_lock);
-	flush_workqueue(irqfd_wq);
+	flush_work(&chip->irqfd_work);
 }
 
 int keel_irqfd_module_init(void)
 {
-	irqfd_wq = alloc_workqueue("keel-irqfd", 0, 0);
+	irqfd_wq = alloc_workqueue("keel-irqfd", 0, WQ_MAX_ACTIVE);
 	return irqfd_wq ? 0 : -ENOMEM;
 }
 

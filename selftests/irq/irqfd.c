@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* KVM_IRQFD: an eventfd as an interrupt line, and its resampling. */
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <linux/userfaultfd.h>
 #include "harness.h"
 #include "apic.h"
 
@@ -189,6 +195,84 @@ TEST_F(irqfd, wakes_hlt)
 	usleep(30000);
 	signal_fd(self->fd);
 	ASSERT_EQ(UC_DONE, vcpu_join(self->v));
+}
+
+#define STUCK_VA	(1ULL << 39)
+
+/* A string output is emulated: the hypervisor itself reads the byte. */
+static void guest_stuck(void)
+{
+	u64 si = STUCK_VA;
+
+	guest_map(STUCK_VA, HIGH_GPA, PAGE, PAGE, PTE_P);
+	asm volatile("outsb" : "+S"(si) : "d"(0xe100) : "memory");
+	guest_done();
+}
+
+static void *detach_stuck(void *arg)
+{
+	struct kvm_irqfd *irqfd = arg;
+	int vm = irqfd->flags;
+
+	irqfd->flags = KVM_IRQFD_FLAG_DEASSIGN;
+	ioctl(vm, KVM_IRQFD, irqfd);
+	return NULL;
+}
+
+/* Hands out @mem by userfaultfd; -1 if there is none. */
+static int fault_handler(void *mem)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)mem, PAGE }, .mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -1;
+	must(fd, UFFDIO_API, &api);
+	must(fd, UFFDIO_REGISTER, &reg);
+	return fd;
+}
+
+/*
+ * One VM's vCPU is stuck in an access to memory that its client does not provide, and the end
+ * of an irqfd of that VM may have to wait for it. Other VMs' irqfds may not.
+ */
+TEST_F(irqfd, other_vm_is_stuck)
+{
+	struct kvm_irqfd stuck = {
+		.fd = self->fd, .gsi = PIN, .flags = KVM_IRQFD_FLAG_RESAMPLE,
+		.resamplefd = eventfd(0, EFD_NONBLOCK),
+	};
+	struct kvm_irqfd irqfd = { .fd = eventfd(0, EFD_NONBLOCK), .gsi = PIN };
+	void *mem = map_anon(PAGE);
+	struct uffdio_zeropage zero = { .range = { (uintptr_t)mem, PAGE } };
+	struct pollfd p = { .fd = fault_handler(mem), .events = POLLIN };
+	struct vm *other;
+	pthread_t thread;
+
+	if (p.fd < 0)
+		SKIP(return, "no userfaultfd");
+	ASSERT_EQ(0, vm_slot(self->vm, FIRST_SLOT, 0, HIGH_GPA, PAGE, mem));
+	must(self->vm->fd, KVM_IRQFD, &stuck);
+	vcpu_long(self->v, guest_stuck, 0);
+	vcpu_start(self->v);
+	ASSERT_EQ(1, poll(&p, 1, 10000 * test_scale));
+
+	stuck.flags = self->vm->fd;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, detach_stuck, &stuck));
+	usleep(200000);
+
+	/* Where this waits for the other VM, the time limit ends the test. */
+	other = vm_create(VM_IRQCHIP);
+	must(other->fd, KVM_IRQFD, &irqfd);
+	irqfd.flags = KVM_IRQFD_FLAG_DEASSIGN;
+	must(other->fd, KVM_IRQFD, &irqfd);
+
+	must(p.fd, UFFDIO_ZEROPAGE, &zero);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(KVM_EXIT_IO, vcpu_join(self->v));
 }
 
 TEST_MAIN
