@@ -13,10 +13,12 @@
 #include <linux/instrumentation.h>
 #include <linux/irqflags.h>
 #include <linux/lockdep.h>
+#include <linux/module.h>
 #include <linux/rcutree.h>
 #include <linux/smp.h>
 #include <linux/version.h>
 #include <linux/vtime.h>
+#include <asm/reboot.h>
 
 /*
  * 6.8 dropped the count from eventfd_signal(): it had always been 1.
@@ -46,6 +48,58 @@ static inline void keel_eventfd_signal(struct eventfd_ctx *ctx)
  * 6.4 dropped the module argument of class_create(); 6.2 made a misc device's
  * devnode() take a const device.  keel uses neither.
  */
+
+/*
+ * Up to 6.5 the kernel turns SVM off by itself where it stops CPUs in panic, emergency
+ * restart and crash kexec, whoever turned it on.  6.6 calls back who registered, and has
+ * one place, if it was built with KVM at all; otherwise nobody can.  Up to 6.11 KVM's
+ * vendor module has that place from its load on, and turns SVM off whoever turned it on;
+ * to register besides would be a WARN.  From 6.12 KVM has it while it has the CPUs' mode, when
+ * keel does not.  Later kernels may keep the function for KVM's modules.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0) && \
+	(IS_ENABLED(CONFIG_KVM_INTEL) || IS_ENABLED(CONFIG_KVM_AMD))
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+extern bool kvm_rebooting;
+
+static inline bool keel_emergency_place_free(void)
+{
+	if (!symbol_get(kvm_rebooting))
+		return true;
+	symbol_put(kvm_rebooting);
+	return false;
+}
+#else
+static inline bool keel_emergency_place_free(void)
+{
+	return true;
+}
+#endif
+
+/* True: @fn will be called on each CPU, interrupts off or in an NMI, and must be unregistered. */
+static inline bool keel_emergency_register(void (*fn)(void))
+{
+	if (!keel_emergency_place_free())
+		return false;
+	cpu_emergency_register_virt_callback(fn);
+	return true;
+}
+
+/* Waits until no CPU is in @fn. */
+static inline void keel_emergency_unregister(void (*fn)(void))
+{
+	cpu_emergency_unregister_virt_callback(fn);
+}
+#else
+static inline bool keel_emergency_register(void (*fn)(void))
+{
+	return false;
+}
+
+static inline void keel_emergency_unregister(void (*fn)(void))
+{
+}
+#endif
 
 /*
  * 6.13 brought hrtimer_setup(), 6.15 took hrtimer_init() away.

@@ -13,6 +13,7 @@
 #include <linux/reboot.h>
 #include <linux/syscore_ops.h>
 
+#include "compat.h"
 #include "keel.h"
 
 #define CREATE_TRACE_POINTS
@@ -28,6 +29,7 @@ LIST_HEAD(keel_vms);
 /* Outermost of all locks; guards hw_users and with it the mode of every CPU. */
 static DEFINE_MUTEX(keel_hw_lock);
 static unsigned int hw_users;
+static bool emergency_registered;	/* keel_hw_lock */
 static DEFINE_PER_CPU(bool, hw_on);
 static int hp_state;
 
@@ -75,6 +77,43 @@ static void cpu_on_ipi(void *result)
 		atomic_cmpxchg((atomic_t *)result, 0, ret);
 }
 
+/*
+ * The machine is about to stop or to boot a crash kernel: on each CPU, in an NMI or with
+ * interrupts off.  No lock can be taken.  A vCPU that this CPU was about to enter fails at
+ * its entry, should the CPU ever come back to it.
+ */
+static void emergency_off(void)
+{
+	WRITE_ONCE(keel_rebooting, true);
+	cpu_off(NULL);
+}
+
+/*
+ * keel_hw_lock held.  The callback is registered for as long as the mode is on, and not
+ * before it is known to be keel's: where KVM has the mode, the callback is KVM's as well.
+ */
+static int all_on(void)
+{
+	atomic_t result = ATOMIC_INIT(0);
+	int ret;
+
+	on_each_cpu(cpu_on_ipi, &result, 1);
+	ret = atomic_read(&result);
+	if (ret)
+		on_each_cpu(cpu_off, NULL, 1);
+	else
+		emergency_registered = keel_emergency_register(emergency_off);
+	return ret;
+}
+
+static void all_off(void)
+{
+	on_each_cpu(cpu_off, NULL, 1);
+	if (emergency_registered)
+		keel_emergency_unregister(emergency_off);
+	emergency_registered = false;
+}
+
 /**
  * keel_hw_get() - turn the virtualisation mode on for one more VM
  *
@@ -84,7 +123,6 @@ static void cpu_on_ipi(void *result)
  */
 int keel_hw_get(void)
 {
-	atomic_t result = ATOMIC_INIT(0);
 	int ret = 0;
 
 	cpus_read_lock();
@@ -92,12 +130,9 @@ int keel_hw_get(void)
 	if (READ_ONCE(keel_rebooting)) {
 		ret = -ENODEV;
 	} else if (hw_users++ == 0) {
-		on_each_cpu(cpu_on_ipi, &result, 1);
-		ret = atomic_read(&result);
-		if (ret) {
-			on_each_cpu(cpu_off, NULL, 1);
+		ret = all_on();
+		if (ret)
 			hw_users--;
-		}
 	}
 	mutex_unlock(&keel_hw_lock);
 	cpus_read_unlock();
@@ -115,7 +150,7 @@ void keel_hw_put(void)
 	cpus_read_lock();
 	mutex_lock(&keel_hw_lock);
 	if (--hw_users == 0)
-		on_each_cpu(cpu_off, NULL, 1);
+		all_off();
 	mutex_unlock(&keel_hw_lock);
 	cpus_read_unlock();
 }
@@ -183,9 +218,8 @@ static struct syscore_ops syscore = {
  * Reboot and kexec: firmware and the next kernel expect the mode off (VMX blocks
  * INIT, SVM a clear GIF).  vCPU threads may still run: keel_rebooting is looked at
  * with interrupts off right before each entry, and cpu_off() comes by IPI, so no
- * entry can be after it.  Panic and crash kexec go past here: there 6.1 turns SVM off
- * itself on each CPU it stops, whoever turned it on.  VMX, and newer kernels, need a callback
- * (cpu_emergency_register_virt_callback()), which keel does not have.
+ * entry can be after it.  Panic and crash kexec go past here: see emergency_off(), and
+ * compat.h for the kernels that do without it.
  */
 static int keel_reboot(struct notifier_block *nb, unsigned long action, void *data)
 {
