@@ -45,7 +45,7 @@ struct keel_vcpu_stats {
 	u64 halt_wait_ns;
 	u64 halt_successful_poll;
 	u64 halt_attempted_poll;
-	u64 halt_poll_invalid;
+	u64 halt_poll_invalid;	/* always 0, as KVM's is but on s390: no wake-up is invalid on x86 */
 	u64 halt_wakeup;
 	u64 preemptions;
 	u64 guest_mode;		/* 1 while entered */
