@@ -129,11 +129,10 @@ TEST_F(vcpu_events, interrupt_behind_exception)
 	must(self->v->fd, KVM_SET_VCPU_EVENTS, &self->e);
 	ASSERT_SYNC(2, self->v);
 	EXPECT_NE(0, rip_of[VEC_UD]);
-	if (!is_kvm())
-		ASSERT_NE(0, rip_of[VEC]);
+	if (is_kvm() && !rip_of[VEC])
+		SKIP(return, "KVM forgets the interrupt");
 	/* Not in the handler, which runs with interrupts off, but where that returns to. */
-	if (rip_of[VEC])
-		EXPECT_EQ(rip_of[VEC_UD], rip_of[VEC]);
+	EXPECT_EQ(rip_of[VEC_UD], rip_of[VEC]);
 }
 
 TEST_F(vcpu_events, nmi_behind_exception)
@@ -147,7 +146,7 @@ TEST_F(vcpu_events, nmi_behind_exception)
 	must(self->v->fd, KVM_SET_VCPU_EVENTS, &self->e);
 	ASSERT_SYNC(2, self->v);
 	EXPECT_NE(0, rip_of[VEC_UD]);
-	if (is_kvm())
+	if (is_kvm() && !rip_of[VEC_NMI])
 		SKIP(return, "KVM forgets the NMI");
 	/* It came at the handler's first instruction, and its own IRET ended the blocking. */
 	ASSERT_NE(0, rip_of[VEC_NMI]);
