@@ -95,10 +95,14 @@ static bool is_large(const struct walk *k, u64 entry)
 	return k->level == 3 && k->lma && k->w->has_1g;
 }
 
+/*
+ * Bit 5 is reserved as well, but QEMU's emulated CPU takes it for an accessed bit and sets it
+ * as it walks: to fault for that would stop each guest with PAE paging there.
+ */
 static u64 pdpte_reserved(u64 gpa_rsvd)
 {
 	return (gpa_rsvd & GENMASK_ULL(62, 12)) | GENMASK_ULL(63, 52) |
-	       GENMASK_ULL(8, 5) | GENMASK_ULL(2, 1);
+	       GENMASK_ULL(8, 6) | GENMASK_ULL(2, 1);
 }
 
 /* Bits that must be 0 in this entry. */
