@@ -7,16 +7,28 @@
 #ifndef KEEL_COMPAT_H
 #define KEEL_COMPAT_H
 
+#include <linux/version.h>
+
+#ifdef __ASSEMBLY__
+/*
+ * 6.4 renamed it.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+#define VALIDATE_UNRET_END	ANNOTATE_UNRET_END
+#endif
+#else
+
 #include <linux/context_tracking.h>
 #include <linux/eventfd.h>
 #include <linux/hrtimer.h>
 #include <linux/instrumentation.h>
 #include <linux/irqflags.h>
+#include <linux/kvm.h>
 #include <linux/lockdep.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/rcutree.h>
 #include <linux/smp.h>
-#include <linux/version.h>
 #include <linux/vtime.h>
 #include <asm/reboot.h>
 
@@ -42,6 +54,80 @@ static inline void keel_eventfd_signal(struct eventfd_ctx *ctx)
 #define keel_rcu_note_guest()	rcu_virt_note_context_switch()
 #else
 #define keel_rcu_note_guest()	rcu_virt_note_context_switch(smp_processor_id())
+#endif
+
+/*
+ * 6.4 made smp_send_reschedule() a macro with a tracepoint in it.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#include <trace/events/ipi.h>
+#endif
+
+/*
+ * 6.11 renamed immediate_exit for the kernel, which is to read it once: user space writes it.
+ */
+#ifdef HINT_UNSAFE_IN_KVM
+static inline bool keel_immediate_exit(const struct kvm_run *run)
+{
+	return READ_ONCE(run->immediate_exit__unsafe);
+}
+#else
+static inline bool keel_immediate_exit(const struct kvm_run *run)
+{
+	return READ_ONCE(run->immediate_exit);
+}
+#endif
+
+/*
+ * The host's entry for @addr, of a vma without reference counts; mmap_lock held.  6.12 brought
+ * follow_pfnmap_start(), which knows large entries as well, and took follow_pte() away; 6.10
+ * had made that take a vma.
+ */
+struct keel_host_pte {
+	unsigned long pfn;
+	bool writable;
+	bool write_back;
+};
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+static inline int keel_follow_pte(struct vm_area_struct *vma, unsigned long addr,
+				  struct keel_host_pte *pte)
+{
+	struct follow_pfnmap_args args = { .vma = vma, .address = addr };
+	int ret = follow_pfnmap_start(&args);
+
+	if (ret)
+		return ret;
+	pte->pfn = args.pfn;
+	pte->writable = args.writable;
+	/* In a large entry _PAGE_PAT is PSE, and it counts as not write-back: none for RAM. */
+	pte->write_back = !(pgprot_val(args.pgprot) & _PAGE_CACHE_MASK);
+	follow_pfnmap_end(&args);
+	return 0;
+}
+#else
+static inline int keel_follow_pte(struct vm_area_struct *vma, unsigned long addr,
+				  struct keel_host_pte *pte)
+{
+	spinlock_t *ptl;
+	pte_t *ptep;
+	int ret;
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+	ret = follow_pte(vma, addr, &ptep, &ptl);
+#else
+	ret = follow_pte(vma->vm_mm, addr, &ptep, &ptl);
+#endif
+	if (ret)
+		return ret;
+	/* Sparse does not know that follow_pte() takes it. */
+	__acquire(ptl);
+	pte->pfn = pte_pfn(*ptep);
+	pte->writable = pte_write(*ptep);
+	pte->write_back = !(pte_flags(*ptep) & _PAGE_CACHE_MASK);
+	pte_unmap_unlock(ptep, ptl);
+	return 0;
+}
 #endif
 
 /*
@@ -114,4 +200,5 @@ static inline void hrtimer_setup(struct hrtimer *timer,
 }
 #endif
 
+#endif /* __ASSEMBLY__ */
 #endif

@@ -132,7 +132,7 @@ static int serve_requests(struct keel_vcpu *vcpu)
 static bool last_check_fails(struct keel_vcpu *vcpu)
 {
 	return READ_ONCE(vcpu->requests) || must_leave() || need_resched() ||
-	       READ_ONCE(keel_rebooting) || READ_ONCE(vcpu->run->immediate_exit);
+	       READ_ONCE(keel_rebooting) || keel_immediate_exit(vcpu->run);
 }
 
 /* The entry is off: what inject() handed over comes back into the queue. */
@@ -395,7 +395,7 @@ static int run_loop(struct keel_vcpu *vcpu)
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			return KEEL_TO_USER;
 		}
-		if (must_leave() || READ_ONCE(vcpu->run->immediate_exit)) {
+		if (must_leave() || keel_immediate_exit(vcpu->run)) {
 			vcpu->stats.signal_exits++;
 			vcpu->run->exit_reason = KVM_EXIT_INTR;
 			return -EINTR;
@@ -416,7 +416,7 @@ static int wait_for_sipi(struct keel_vcpu *vcpu)
 {
 	int ret;
 
-	if (READ_ONCE(vcpu->run->immediate_exit))
+	if (keel_immediate_exit(vcpu->run))
 		return -EINTR;
 	ret = block(vcpu);
 	if (ret < 0)
@@ -458,7 +458,7 @@ static int prepare_and_run(struct keel_vcpu *vcpu)
 		if (ret != KEEL_RESUME)
 			return ret;
 	}
-	if (READ_ONCE(vcpu->run->immediate_exit))
+	if (keel_immediate_exit(vcpu->run))
 		return -EINTR;
 	return run_loop(vcpu);
 }

@@ -24,6 +24,7 @@
 #include <linux/sched/signal.h>
 #include <linux/wait.h>
 
+#include "../compat.h"
 #include "../keel.h"
 #include "tdp_iter.h"
 
@@ -121,38 +122,22 @@ static bool get_fast(struct tdp_fault *f)
 	return f->nr > 0;
 }
 
-/* The host's entry for @hva, of a vma without reference counts; mmap_lock held. */
-static int read_pte(struct mm_struct *mm, unsigned long hva, pte_t *pte)
-{
-	spinlock_t *ptl;
-	pte_t *ptep;
-	int ret;
-
-	ret = follow_pte(mm, hva, &ptep, &ptl);
-	if (ret)
-		return ret;
-	/* Sparse does not know that follow_pte() takes it. */
-	__acquire(ptl);
-	*pte = *ptep;
-	pte_unmap_unlock(ptep, ptl);
-	return 0;
-}
-
-/* The same, after the driver's fault handler if need be.  -EAGAIN: look the vma up again. */
-static int fault_in_pte(struct tdp_fault *f, struct mm_struct *mm, pte_t *pte)
+/* The host's entry, after the driver's fault handler if need be.  -EAGAIN: look the vma up again. */
+static int fault_in_pte(struct tdp_fault *f, struct vm_area_struct *vma,
+			struct keel_host_pte *pte)
 {
 	bool unlocked = false;
 	int ret;
 
-	if (!read_pte(mm, f->hva, pte) && (!f->write || pte_write(*pte)))
+	if (!keel_follow_pte(vma, f->hva, pte) && (!f->write || pte->writable))
 		return 0;
-	ret = fixup_user_fault(mm, f->hva, f->write ? FAULT_FLAG_WRITE : 0, &unlocked);
+	ret = fixup_user_fault(vma->vm_mm, f->hva, f->write ? FAULT_FLAG_WRITE : 0, &unlocked);
 	if (ret)
 		return ret;
 	if (unlocked)
 		return -EAGAIN;
 	/* Not there now either: mapped in a size that this cannot read. */
-	if (read_pte(mm, f->hva, pte) || (f->write && !pte_write(*pte)))
+	if (keel_follow_pte(vma, f->hva, pte) || (f->write && !pte->writable))
 		return -EFAULT;
 	return 0;
 }
@@ -167,24 +152,24 @@ static int get_pfnmap(struct tdp_fault *f)
 {
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
-	pte_t pte;
+	struct keel_host_pte pte;
 	int ret = -EFAULT;
 
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
 	vma = vma_lookup(mm, f->hva);
 	if (vma && (vma->vm_flags & (VM_IO | VM_PFNMAP)))
-		ret = fault_in_pte(f, mm, &pte);
+		ret = fault_in_pte(f, vma, &pte);
 	mmap_read_unlock(mm);
 	if (ret)
 		return ret;
 
-	if ((pte_flags(pte) & _PAGE_CACHE_MASK) || !page_is_ram(pte_pfn(pte)))
+	if (!pte.write_back || !page_is_ram(pte.pfn))
 		return -EFAULT;
 	f->pfnmap = true;
-	f->pfn = pte_pfn(pte);
+	f->pfn = pte.pfn;
 	f->nr = 1;
-	f->writable = f->may_write && pte_write(pte);
+	f->writable = f->may_write && pte.writable;
 	return 0;
 }
 

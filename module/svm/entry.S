@@ -22,6 +22,7 @@
 #include <asm/cpufeatures.h>
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
+#include "../compat.h"
 #include "switch.h"
 
 /* Kernels that know buffers to be cleared for guests alone have their own name for it. */
@@ -201,7 +202,7 @@ SYM_FUNC_START(svm_switch)
 	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
 	host_spec_ctrl
 	/* Before anything that returns: interrupt handlers do not do it on the way out. */
-	ANNOTATE_UNRET_END
+	VALIDATE_UNRET_END
 	CALL_UNTRAIN_RET
 	exit_ibpb
 	clear_gprs

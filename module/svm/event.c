@@ -8,6 +8,7 @@
 #include <linux/smp.h>
 #include <asm/trapnr.h>
 
+#include "../compat.h"
 #include "svm.h"
 
 /* ---- injection -------------------------------------------------------------------------- */

@@ -312,18 +312,18 @@ static void assign_asid(struct svm_vcpu *svm, struct svm_cpu *cpu)
 	struct vmcb_control *c = &svm->vmcb->control;
 	bool fresh = svm->asid_gen == cpu->asid_gen;
 
-	c->tlb_control = TLB_FLUSH_NONE;
+	c->tlb_control = TLB_CTL_NONE;
 	if (likely(fresh && !svm->flush))
 		return;
 	svm->flush = false;
 	if (fresh && svm_caps.flush_by_asid) {
-		c->tlb_control = TLB_FLUSH_ASID;
+		c->tlb_control = TLB_CTL_FLUSH_ASID;
 		return;
 	}
 	if (cpu->next_asid > cpu->max_asid) {
 		cpu->asid_gen++;
 		cpu->next_asid = 1;
-		c->tlb_control = TLB_FLUSH_ALL;
+		c->tlb_control = TLB_CTL_FLUSH_ALL;
 	}
 	c->asid = cpu->next_asid++;
 	svm->asid_gen = cpu->asid_gen;
@@ -336,7 +336,7 @@ static void assign_asid(struct svm_vcpu *svm, struct svm_cpu *cpu)
  */
 static void void_asid(struct svm_vcpu *svm, struct svm_cpu *cpu)
 {
-	if (svm->vmcb->control.tlb_control == TLB_FLUSH_ALL)
+	if (svm->vmcb->control.tlb_control == TLB_CTL_FLUSH_ALL)
 		cpu->next_asid = cpu->max_asid + 1;
 	svm->asid_gen = 0;
 }

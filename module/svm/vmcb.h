@@ -52,9 +52,9 @@
 #define ICPT_TLBSYNC		BIT(4)
 
 /* tlb_control */
-#define TLB_FLUSH_NONE		0
-#define TLB_FLUSH_ALL		1	/* every ASID, the host's too */
-#define TLB_FLUSH_ASID		3	/* the guest's own; needs FlushByAsid */
+#define TLB_CTL_NONE		0
+#define TLB_CTL_FLUSH_ALL		1	/* every ASID, the host's too */
+#define TLB_CTL_FLUSH_ASID		3	/* the guest's own; needs FlushByAsid */
 
 /* int_ctl */
 #define INT_V_TPR		GENMASK(7, 0)
