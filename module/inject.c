@@ -252,13 +252,17 @@ static bool reinject(struct keel_vcpu *vcpu)
 {
 	struct keel_events *e = &vcpu->events;
 
-	if (e->nmi_injected)
+	if (e->nmi_injected) {
+		/* Its handler returns to INT n, which is executed again. */
+		if (e->irq.soft)
+			e->irq.injected = false;
 		inject_nmi(vcpu, true);
-	else if (e->irq.injected &&
-		 (e->irq.soft || keel_ops.event_allowed(vcpu, KEEL_EVENT_IRQ)))
+	} else if (e->irq.injected &&
+		   (e->irq.soft || keel_ops.event_allowed(vcpu, KEEL_EVENT_IRQ))) {
 		inject_irq(vcpu, true);
-	else
+	} else {
 		return false;
+	}
 	return true;
 }
 
