@@ -185,7 +185,7 @@ TEST_F(notifier, fork_copy_on_write)
 /* All of it while the guest is at work in the same pages. */
 static void guest_spin(u64 arg)
 {
-	u64 i;
+	u64 i, ask;
 
 	spin_begin();
 	while (!stop) {
@@ -194,8 +194,12 @@ static void guest_spin(u64 arg)
 			MMIO(u64, GPA + i * PAGE + 8) = i;
 		}
 		if (asked != answered) {
-			seen = MMIO(u64, GPA + (asked % (SIZE / PAGE)) * PAGE);
-			answered = asked;
+			ask = asked;
+			i = ask % (SIZE / PAGE);
+			seen = MMIO(u64, GPA + i * PAGE);
+			/* What was written above may have gone with the page. */
+			MMIO(u64, GPA + i * PAGE + 8) = i;
+			answered = ask;
 		}
 	}
 	guest_done();
