@@ -142,7 +142,7 @@ static long setup_mce(void *obj, void *arg)
 /* Signals that KVM_RUN lets through while it runs; a null argument takes the mask away. */
 static long set_signal_mask(void *obj, void *arg)
 {
-	struct kvm_signal_mask __user *u = arg;
+	struct kvm_signal_mask __user *u = (struct kvm_signal_mask __user *)arg;
 	struct keel_vcpu *vcpu = obj;
 	struct kvm_signal_mask head;
 	sigset_t set;

@@ -103,7 +103,7 @@ static long signal_msi(void *obj, void *arg)
 
 static long set_gsi_routing(void *obj, void *arg)
 {
-	struct kvm_irq_routing __user *u = arg;
+	struct kvm_irq_routing __user *u = (struct kvm_irq_routing __user *)arg;
 	struct kvm_irq_routing_entry *entries = NULL;
 	struct kvm_irq_routing head;
 	struct keel_vm *vm = obj;

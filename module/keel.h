@@ -555,6 +555,7 @@ void keel_hw_put(void);
 extern struct mutex keel_vms_lock;
 extern struct list_head keel_vms;
 extern unsigned int keel_halt_poll_ns;
+extern bool keel_rebooting;
 
 /* vm.c */
 int keel_vm_create_fd(unsigned long type);

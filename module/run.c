@@ -9,8 +9,6 @@
 #include "keel.h"
 #include "trace.h"
 
-extern bool keel_rebooting;
-
 /* ---- work of the thread itself ---------------------------------------------------- */
 
 /*
