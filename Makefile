@@ -15,6 +15,10 @@ RUNNING := /lib/modules/$(shell uname -r)/build
 KDIR ?= $(or $(patsubst %/Makefile,%,$(wildcard $(RUNNING)/Makefile)),$(shell $(HOSTDIR)/fetch.sh headers))
 MAN_PAGES := $(wildcard Documentation/*.[1-8] Documentation/man/*.[1-8] userspace/*.[1-8])
 JOBS := $(shell nproc)
+# The folder in /lib/modules. In Debian's headers this is where its name is; the target
+# kernelrelease and include/config say another one. Only recipes may expand it, as KDIR.
+RELEASE = $(shell sed -n 's/.* UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h)
+DEPMOD = depmod $(if $(DESTDIR),-b $(DESTDIR)) $(RELEASE)
 
 .PHONY: all help deps module userspace selftests run test test-oracle check install uninstall
 .PHONY: clean clean-cache
@@ -70,7 +74,7 @@ check:
 
 install: module userspace
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
-	depmod $(if $(DESTDIR),-b $(DESTDIR)) $$($(MAKE) -s --no-print-directory -C $(KDIR) kernelrelease)
+	$(DEPMOD)
 	install -D -m 0755 userspace/keel $(DESTDIR)$(PREFIX)/bin/keel
 	install -D -m 0644 udev/60-keel.rules $(DESTDIR)$(UDEVDIR)/rules.d/60-keel.rules
 	$(foreach m,$(MAN_PAGES),install -D -m 0644 $(m) \
@@ -78,8 +82,8 @@ install: module userspace
 	$(if $(DESTDIR),,-udevadm control --reload)
 
 uninstall:
-	$(RM) $(DESTDIR)/lib/modules/$$($(MAKE) -s --no-print-directory -C $(KDIR) kernelrelease)/*/module/keel.ko*
-	depmod $(if $(DESTDIR),-b $(DESTDIR)) $$($(MAKE) -s --no-print-directory -C $(KDIR) kernelrelease)
+	$(RM) $(DESTDIR)/lib/modules/$(RELEASE)/*/module/keel.ko*
+	-$(DEPMOD)
 	$(RM) $(DESTDIR)$(PREFIX)/bin/keel $(DESTDIR)$(UDEVDIR)/rules.d/60-keel.rules
 	$(RM) $(foreach m,$(MAN_PAGES),$(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(m)))/$(notdir $(m)))
 
