@@ -348,4 +348,3 @@ module_exit(keel_exit);
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("keel: a small hypervisor with KVM's interface");
 MODULE_VERSION("0.1");
-MODULE_ALIAS("devname:keel");
