@@ -223,6 +223,151 @@ TEST_F(pic, level_triggered)
 	RUN_GUEST(guest_level);
 }
 
+/*
+ * A request that is gone before INTA: the 8259 answers with its vector 7, and the bit in
+ * ISR stays clear, by which the handler tells it from a true one (8259A data sheet,
+ * 'Interrupt Sequence').
+ */
+static volatile u32 spurious, race_over;
+
+static void on_maybe_spurious(struct trap_frame *f)
+{
+	u32 irq = f->vec - BASE;
+	u16 pic = irq < 8 ? PIC1 : PIC2;
+
+	order[n_order++ % ARRAY_LEN(order)] = irq;
+	if (ISR(pic) & BIT(irq & 7)) {
+		eoi(irq);
+		return;
+	}
+	G_EQ(irq & 7, 7);
+	spurious++;
+	/* The first controller took the second one's for true. */
+	if (irq == 15) {
+		G_EQ(ISR(PIC1), BIT(2));
+		outb(PIC1, 0x20);
+	}
+	G_EQ(ISR(PIC1), 0);
+	G_EQ(ISR(PIC2), 0);
+}
+
+static void guest_spurious(void)
+{
+	start(0xffff, on_maybe_spurious);
+	outb(PIC_ELCR2, BIT(3));
+	/* A level that falls before the processor looks; KVM keeps the cascade's edge. */
+	guest_line(11, 1);
+	guest_line(11, 0);
+	G_EQ(IRR(PIC2), 0);
+	sti_nop_cli();
+	G_EQ(n_order, 1);
+	G_EQ(order[0], 15);
+	G_EQ(spurious, 1);
+	/* An edge that is masked before the processor looks: it stays, and comes later. */
+	pulse(12);
+	outb(PIC2 + 1, BIT(4));
+	sti_nop_cli();
+	G_EQ(n_order, 2);
+	G_EQ(order[1], 15);
+	G_EQ(spurious, 2);
+	G_EQ(IRR(PIC2), BIT(4));
+	outb(PIC2 + 1, 0);
+	sti_nop_cli();
+	G_EQ(n_order, 3);
+	G_EQ(order[2], 12);
+	/* True ones. */
+	pulse(15);
+	sti_nop_cli();
+	pulse(7);
+	sti_nop_cli();
+	G_EQ(n_order, 5);
+	G_EQ(order[3], 15);
+	G_EQ(order[4], 7);
+	G_EQ(spurious, 2);
+	guest_done();
+}
+
+TEST_F(pic, spurious_15)
+{
+	RUN_GUEST(guest_spurious);
+}
+
+/* On the first controller INTR falls with the request, and nothing comes. */
+static void guest_taken_back(void)
+{
+	start(0xffff, on_maybe_spurious);
+	outb(PIC_ELCR1, BIT(5));
+	guest_line(5, 1);
+	G_EQ(IRR(PIC1), BIT(5));
+	guest_line(5, 0);
+	G_EQ(IRR(PIC1), 0);
+	sti_nop_cli();
+	G_EQ(n_order, 0);
+	pulse(6);
+	outb(PIC1 + 1, BIT(6));
+	sti_nop_cli();
+	G_EQ(n_order, 0);
+	outb(PIC1 + 1, 0);
+	sti_nop_cli();
+	G_EQ(n_order, 1);
+	G_EQ(order[0], 6);
+	guest_done();
+}
+
+TEST_F(pic, taken_back)
+{
+	RUN_GUEST(guest_taken_back);
+}
+
+/*
+ * Another thread raises and lowers a line at any moment between request and INTA: what
+ * comes is a true interrupt or a spurious one, and the chip works on.
+ */
+static void guest_racing_line(void)
+{
+	start(0xffff, on_maybe_spurious);
+	outb(PIC_ELCR1, BIT(5));
+	outb(PIC_ELCR2, BIT(3));
+	guest_sync(1);
+	sti();
+	while (!race_over)
+		cpu_pause();
+	cli();
+	/* One may still be on its way, and comes first. */
+	sti_nop_cli();
+	sti_nop_cli();
+	G_EQ(IRR(PIC1), 0);
+	G_EQ(IRR(PIC2), 0);
+	G_EQ(ISR(PIC1), 0);
+	G_EQ(ISR(PIC2), 0);
+	n_order = 0;
+	pulse(14);
+	sti_nop_cli();
+	pulse(3);
+	sti_nop_cli();
+	G_EQ(n_order, 2);
+	G_EQ(order[0], 14);
+	G_EQ(order[1], 3);
+	guest_done();
+}
+
+TEST_F(pic, racing_line)
+{
+	unsigned int i, n = 3000 / test_scale;
+
+	vcpu_long(self->v, guest_racing_line, 0);
+	ASSERT_SYNC(1, self->v);
+	vcpu_start(self->v);
+	for (i = 0; i < n; i++) {
+		vm_irq_line(self->v->vm, i & 1 ? 5 : 11, 1);
+		if (i % 16 == 0)
+			usleep(100);
+		vm_irq_line(self->v->vm, i & 1 ? 5 : 11, 0);
+	}
+	race_over = 1;
+	ASSERT_EQ(UC_DONE, vcpu_join(self->v));
+}
+
 static void on_auto_eoi(struct trap_frame *f)
 {
 	order[n_order++] = f->vec - BASE;
