@@ -153,6 +153,143 @@ TEST_F(ioapic, masks)
 	RUN_GUEST(guest_mask);
 }
 
+/*
+ * A level-triggered pin while its interrupt is in service.  Each time the handler comes,
+ * the next of these happens before its EOI.
+ */
+static void (*volatile in_service[4])(void);
+
+static void on_service(struct trap_frame *f)
+{
+	void (*act)(void) = in_service[count % ARRAY_LEN(in_service)];
+
+	count++;
+	G_EQ(rte_read(PIN) & RTE_REMOTE_IRR, RTE_REMOTE_IRR);
+	act();
+	apic_eoi();
+}
+
+static void lower(void)
+{
+	guest_line(PIN, 0);
+}
+
+static void blink(void)
+{
+	guest_line(PIN, 0);
+	guest_line(PIN, 1);
+}
+
+static void mask(void)
+{
+	rte_write(PIN, VEC | RTE_LEVEL | RTE_MASKED);
+	G_EQ(rte_read(PIN), VEC | RTE_LEVEL | RTE_MASKED | RTE_REMOTE_IRR);
+}
+
+/* What Linux does to lose a remote IRR that no EOI ends. */
+static void edge_and_back(void)
+{
+	rte_write(PIN, VEC | RTE_MASKED);
+	G_EQ(rte_read(PIN), VEC | RTE_MASKED);
+	rte_write(PIN, VEC | RTE_LEVEL | RTE_MASKED);
+	G_EQ(rte_read(PIN), VEC | RTE_LEVEL | RTE_MASKED);
+	rte_write(PIN, VEC | RTE_LEVEL);
+	G_EQ(rte_read(PIN), VEC | RTE_LEVEL | RTE_REMOTE_IRR);
+}
+
+/* The EOI of another vector is none of this pin's. */
+static void other_eoi(void)
+{
+	guest_handlers[VEC + 0x10] = on_edge;
+	apic_icr(apic_id(), ICR_SELF | ICR_ASSERT | (VEC + 0x10));
+	sti_nop_cli();
+	G_EQ(guest_irqs[VEC + 0x10], 1);
+	G_EQ(rte_read(PIN) & RTE_REMOTE_IRR, RTE_REMOTE_IRR);
+	count--;
+	lower();
+}
+
+/* Runs the actions, and says how often the interrupt came. */
+static u32 serve(void (*a)(void), void (*b)(void))
+{
+	count = 0;
+	in_service[0] = a;
+	in_service[1] = b;
+	in_service[2] = in_service[3] = lower;
+	guest_line(PIN, 1);
+	sti_nop_cli();
+	sti_nop_cli();
+	sti_nop_cli();
+	return count;
+}
+
+static void guest_in_service(void)
+{
+	apic_enable();
+	guest_handlers[VEC] = on_service;
+	rte_write(PIN, VEC | RTE_LEVEL);
+	/* Down before the EOI: once. */
+	G_EQ(serve(lower, lower), 1);
+	G_EQ(rte_read(PIN), VEC | RTE_LEVEL);
+	/* Down and up again: once more, and not twice. */
+	G_EQ(serve(blink, lower), 2);
+	/* The mask holds it back, not the EOI that ends the one in service. */
+	G_EQ(serve(mask, lower), 1);
+	G_EQ(rte_read(PIN), VEC | RTE_LEVEL | RTE_MASKED);
+	rte_write(PIN, VEC | RTE_LEVEL);
+	sti_nop_cli();
+	G_EQ(count, 2);
+	G_EQ(serve(edge_and_back, lower), 2);
+	G_EQ(serve(other_eoi, lower), 1);
+	G_EQ(rte_read(PIN), VEC | RTE_LEVEL);
+	guest_done();
+}
+
+TEST_F(ioapic, level_in_service)
+{
+	RUN_GUEST(guest_in_service);
+}
+
+/* The polarity bit is kept and means nothing: level 1 is the line at work, always. */
+static void guest_polarity(void)
+{
+	apic_enable();
+	guest_handlers[VEC] = on_edge;
+	rte_write(PIN, VEC | RTE_ACTIVE_LOW);
+	G_EQ(rte_read(PIN), VEC | RTE_ACTIVE_LOW);
+	sti_nop_cli();
+	G_EQ(count, 0);
+	guest_line(PIN, 1);
+	sti_nop_cli();
+	G_EQ(count, 1);
+	guest_line(PIN, 0);
+	sti_nop_cli();
+	G_EQ(count, 1);
+	guest_handlers[VEC] = on_level;
+	stop_at = 4;
+	rte_write(PIN, VEC | RTE_ACTIVE_LOW | RTE_LEVEL);
+	sti_nop_cli();
+	G_EQ(count, 1);
+	guest_line(PIN, 1);
+	sti();
+	G_WAIT(count == 4);
+	cli();
+	/* Turned over while it is down: still down. */
+	rte_write(PIN, VEC | RTE_LEVEL);
+	sti_nop_cli();
+	rte_write(PIN, VEC | RTE_LEVEL | RTE_ACTIVE_LOW);
+	sti_nop_cli();
+	G_EQ(count, 4);
+	guest_done();
+}
+
+TEST_F(ioapic, polarity_is_ignored)
+{
+	if (has_ext(KVM_CAP_IOAPIC_POLARITY_IGNORED) <= 0)
+		SKIP(return, "no KVM_CAP_IOAPIC_POLARITY_IGNORED");
+	RUN_GUEST(guest_polarity);
+}
+
 static void on_nmi(struct trap_frame *f)
 {
 	nmis++;

@@ -94,6 +94,7 @@ void apic_enable_x2(void);	/* the same, in x2APIC mode */
 
 #define IOAPIC_MMIO	0xfec00000UL
 #define RTE_LOGICAL	BIT(11)
+#define RTE_ACTIVE_LOW	BIT(13)
 #define RTE_REMOTE_IRR	BIT(14)
 #define RTE_LEVEL	BIT(15)
 #define RTE_MASKED	BIT(16)
