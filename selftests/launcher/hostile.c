@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The launcher's exit handler and its devices against a guest that does anything:
- * any port, any register, any bytes in the rings. Linked with the launcher's own
- * objects, built with the sanitizers; ioctl() is replaced, so there is no device
- * behind it. hostile [SEED [ROUNDS]]. TAP.
+ * any port, any register, any bytes in the rings; and what the disk promises to a
+ * guest that keeps to the rules. Linked with the launcher's own objects, built with
+ * the sanitizers; ioctl() is replaced, so there is no device behind it, and
+ * fdatasync(), so that it is seen what is on the disk. hostile [SEED [ROUNDS]]. TAP.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +47,12 @@ static int wire;	/* the other end of the network */
 static FILE *tap_out;
 static int count, failures;
 
+/* What a power failure would leave of the disk. */
+static uint8_t stable[DISK_SIZE];
+static bool sync_watched, sync_fails;
+
 int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_fdatasync(int fd);
 
 /* Everything works, but that nobody knows the size of the window. */
 int __wrap_ioctl(int fd, unsigned long request, ...)
@@ -57,6 +63,20 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 		return -1;
 	}
 	return 0;
+}
+
+/* A slow disk: who does not wait for it is early by far. */
+int __wrap_fdatasync(int fd)
+{
+	const struct timespec pause = { .tv_nsec = 50000000 };
+
+	if (!sync_watched)
+		return 0;
+	nanosleep(&pause, NULL);
+	if (!sync_fails && pread(fd, stable, DISK_SIZE, 0) == DISK_SIZE)
+		return 0;
+	errno = EIO;
+	return -1;
 }
 
 static void result(bool ok, const char *name)
@@ -345,6 +365,88 @@ static void test_recovery(void)
 	result(lseek(disk.fd, 0, SEEK_END) == DISK_SIZE, "no write made the disk larger");
 }
 
+/* One request of a header, @len bytes at DATA_AT for the disk, and a status byte. */
+static void put_request(unsigned int slot, uint32_t type, uint64_t sector, uint32_t len)
+{
+	uint8_t *at = ram + 2 * BLK * QUEUE_STRIDE;
+	struct vring_desc *desc = (struct vring_desc *)(at + DESC_AT) + 4 * slot;
+	struct vring_avail *avail = (void *)(at + AVAIL_AT);
+	uint64_t header_at = REQUEST_AT + 64 * slot, status_at = header_at + 32;
+	struct virtio_blk_outhdr header = { .type = type, .sector = sector };
+	unsigned int n = 4 * slot;
+
+	memcpy(ram + header_at, &header, sizeof(header));
+	ram[status_at] = 0xff;
+	*desc++ = (struct vring_desc) { header_at, sizeof(header), VRING_DESC_F_NEXT, ++n };
+	if (len)
+		*desc++ = (struct vring_desc) { DATA_AT, len, VRING_DESC_F_NEXT, ++n };
+	*desc = (struct vring_desc) { status_at, 1, VRING_DESC_F_WRITE, 0 };
+	avail->ring[avail->idx % RING_SIZE] = 4 * slot;
+	__atomic_store_n(&avail->idx, avail->idx + 1, __ATOMIC_RELEASE);
+}
+
+static uint8_t status_of(unsigned int slot)
+{
+	return ram[REQUEST_AT + 64 * slot + 32];
+}
+
+/* Kicks, and waits until all that was put has come back. */
+static bool all_done(void)
+{
+	uint8_t *at = ram + 2 * BLK * QUEUE_STRIDE;
+	struct vring_avail *avail = (void *)(at + AVAIL_AT);
+
+	kick(BLK, 0);
+	return used_up_to((struct vring_used *)(at + USED_AT), avail->idx);
+}
+
+/* Has a power failure right now the sector that was written? */
+static bool on_disk(uint64_t sector, uint8_t byte)
+{
+	uint8_t want[512];
+
+	memset(want, byte, sizeof(want));
+	return !memcmp(stable + sector * 512, want, sizeof(want));
+}
+
+static void test_durability(void)
+{
+	sync_watched = true;
+	set_up(BLK, 1ULL << VIRTIO_BLK_F_FLUSH);
+	memset(ram + DATA_AT, 0x11, 512);
+	put_request(0, VIRTIO_BLK_T_OUT, 7, 512);
+	result(all_done() && status_of(0) == VIRTIO_BLK_S_OK && !on_disk(7, 0x11),
+	       "a write alone does not wait for the disk");
+	put_request(0, VIRTIO_BLK_T_FLUSH, 0, 0);
+	result(all_done() && status_of(0) == VIRTIO_BLK_S_OK && on_disk(7, 0x11),
+	       "a write before a completed flush is on the disk");
+	memset(ram + DATA_AT, 0x22, 512);
+	put_request(0, VIRTIO_BLK_T_OUT, 8, 512);
+	put_request(1, VIRTIO_BLK_T_FLUSH, 0, 0);
+	result(all_done() && status_of(1) == VIRTIO_BLK_S_OK && on_disk(8, 0x22),
+	       "so is one that was kicked together with the flush");
+
+	sync_fails = true;
+	put_request(0, VIRTIO_BLK_T_FLUSH, 0, 0);
+	result(all_done() && status_of(0) == VIRTIO_BLK_S_IOERR,
+	       "a flush that fails says so to the guest");
+	result(!disk_flush(&disk), "a flush that fails at the end is told");
+	sync_fails = false;
+	put_request(0, VIRTIO_BLK_T_FLUSH, 0, 0);
+	result(all_done() && status_of(0) == VIRTIO_BLK_S_OK, "the next flush works again");
+
+	set_up(BLK, 0);
+	memset(ram + DATA_AT, 0x33, 512);
+	put_request(0, VIRTIO_BLK_T_OUT, 9, 512);
+	result(all_done() && status_of(0) == VIRTIO_BLK_S_OK && on_disk(9, 0x33),
+	       "without the feature, a completed write is on the disk");
+	sync_fails = true;
+	put_request(0, VIRTIO_BLK_T_OUT, 10, 512);
+	result(all_done() && status_of(0) == VIRTIO_BLK_S_IOERR,
+	       "without the feature, a write that cannot be flushed fails");
+	sync_fails = false;
+}
+
 static void make_machine(void)
 {
 	int pair[2];
@@ -389,6 +491,7 @@ int main(int argc, char **argv)
 	test_exits();
 	test_random(argc > 2 ? atoi(argv[2]) : 100000);
 	test_recovery();
+	test_durability();
 	while (vm.nr_devices)
 		virtio_destroy(vm.devices[--vm.nr_devices]);
 	serial_destroy(&vm.serial);
