@@ -7,10 +7,11 @@
 set -eu
 . "$(dirname "$0")/lib.sh"
 
-# What a host may need: both of KVM's back ends for the oracle, virtio and ATA for its own disks.
+# What a host may need: both of KVM's back ends for the oracle, virtio and ATA for its own disks,
+# brd to swap to.
 # A name that the kernel has built in, or does not have, is passed over.
 MODULES="kvm kvm-amd kvm-intel ccp irqbypass tun virtio_pci virtio_blk virtio_net virtio_console
-	9pnet_virtio 9p virtiofs ext4 ata_piix sd_mod loop msr"
+	9pnet_virtio 9p virtiofs ext4 ata_piix sd_mod loop brd msr"
 
 # copy_modules KERNELDIR RELEASE ROOT: the modules of the list with all they depend on.
 copy_modules()
