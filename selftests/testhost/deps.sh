@@ -10,7 +10,7 @@ BUILD="gcc libc6-dev linux-libc-dev make xz-utils kmod acpica-tools libelf1
 	libssl3"
 RUN="qemu-system-x86 busybox-static cpio e2fsprogs mmdebstrap debian-archive-keyring zstd
 	iproute2 procps util-linux"
-TEST="bochs bochs-term bochsbios isolinux syslinux-common xorriso clang libclang-rt-dev
+TEST="bochs bochs-term bochsbios vgabios isolinux syslinux-common xorriso clang libclang-rt-dev
 	libzydis-dev expect"
 CHECK="sparse"
 
