@@ -429,7 +429,9 @@ int vcpu_run(struct vcpu *v)
 
 static noreturn void report_failure(struct vcpu *v, u32 where)
 {
-	struct guest_failure *f = (void *)(uintptr_t)where;
+	/* On a stack in low memory when a trap came out of code that is not the program's own. */
+	struct guest_failure *f = where < LOW_SIZE ? (void *)(v->vm->low + where) :
+						     (void *)(uintptr_t)where;
 
 	die("vCPU %u: %s:%lu: %s (%#lx, %#lx)", v->id, f->file, f->line, f->expr, f->a, f->b);
 }
