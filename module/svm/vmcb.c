@@ -93,8 +93,6 @@ static void pull_crs(struct keel_vcpu *vcpu, const struct vmcb_save *save, u32 m
 		vcpu->cr3 = save->cr3;
 	if (mask & KEEL_R_CR4)
 		vcpu->cr4 = (save->cr4 & ~X86_CR4_MCE) | (vcpu->cr4 & X86_CR4_MCE);
-	if (mask & KEEL_R_EFER)
-		vcpu->efer = save->efer & ~EFER_SVME;
 }
 
 /* SVM has one bit for both kinds of shadow.  NMI blocking is kept in vcpu->events. */
@@ -116,13 +114,17 @@ void svm_pull(struct keel_vcpu *vcpu, u32 mask)
 		vcpu->rip = save->rip;
 	if (mask & KEEL_R_RFLAGS)
 		vcpu->rflags = save->rflags;
-	if (mask & (KEEL_R_CR0 | KEEL_R_CR2 | KEEL_R_CR3 | KEEL_R_CR4 | KEEL_R_EFER))
+	if (mask & (KEEL_R_CR0 | KEEL_R_CR2 | KEEL_R_CR3 | KEEL_R_CR4))
 		pull_crs(vcpu, save, mask);
 	if (mask & (KEEL_R_CS | KEEL_R_SS | KEEL_R_SEGS))
 		pull_segs(vcpu, save, mask);
 	if (mask & KEEL_R_TABLES)
 		pull_tables(vcpu, save);
-	/* DR6 is software's: see push_dr(). */
+	/*
+	 * EFER is software's: its writes exit, and so does what changes LMA, a write of CR0.PG.
+	 * Bochs changes LMA ahead of that exit, so that what it saves does not go with CR0.
+	 * DR6 is software's as well: see push_dr().
+	 */
 	if (mask & KEEL_R_DR)
 		vcpu->dr7 = save->dr7;
 	if (mask & KEEL_R_SHADOW)
