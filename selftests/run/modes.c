@@ -60,14 +60,32 @@ asm(".pushsection .rodata\n.code16\n"
     ".code64\n.popsection\n");
 extern const char real_int21[], real_div[];
 
+/* What real_start's INT uses: the vector and the stack. */
+asm(".pushsection .rodata\n.code16\n"
+    "touch_start:\n"
+    "	movw (0x84), %ax\n"
+    "	movw %ax, (0x6ffe)\n"
+    "	hlt\n"
+    "touch_end:\n"
+    ".code64\n.popsection\n");
+
 TEST_F(modes, real)
 {
 	extern const char real_start[];
 	u16 *ivt = (u16 *)self->vm->low;
 
-	vm_blob(self->vm, CODE, real);
 	ivt[0x21 * 2] = CODE + (real_int21 - real_start);
 	ivt[0] = CODE + (real_div - real_start);
+	/*
+	 * Bochs's INT does not set EXITINTINFO: after a nested page fault in its delivery the
+	 * hypervisor delivers whatever event has been there before.
+	 */
+	if (test_bochs) {
+		vm_blob(self->vm, CODE, touch);
+		vcpu_mode(self->v, MODE_REAL, CODE);
+		ASSERT_RUN(KVM_EXIT_HLT, self->v);
+	}
+	vm_blob(self->vm, CODE, real);
 	vcpu_mode(self->v, MODE_REAL, CODE);
 	ASSERT_RUN(KVM_EXIT_HLT, self->v);
 	EXPECT_EQ(0x55667788, *(u32 *)(self->vm->low + 0x12350));
