@@ -70,10 +70,15 @@ asm(".pushsection .rodata\n"
     /* The IDT has no entry at all: #UD, #GP, #DF, shutdown. */
     "triple:\n"
     "	ud2\n"
+    /*
+     * With IF 0 Bochs would mask the host's interrupts as well, and nothing could stop this. No
+     * interrupt comes: PIC and local APIC are as they are after reset.
+     */
     "spin:\n"
     "	mov $'S', %al\n"
     "	mov $0x3f8, %dx\n"
     "	out %al, %dx\n"
+    "	sti\n"
     "3:	jmp 3b\n"
     "reboot:\n"
     "	mov $'R', %al\n"
