@@ -113,9 +113,6 @@ static void guest_priority(void)
 
 TEST_F(pic, priority)
 {
-	/* Its VMRUN leaves V_IRQ masked where the IF of host and guest are both 1. */
-	if (test_bochs)
-		SKIP(return, "Bochs loses the interrupt window");
 	RUN_GUEST(guest_priority);
 }
 

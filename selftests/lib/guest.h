@@ -77,6 +77,17 @@ static inline void spin_begin(void)
 		sti();
 }
 
+/*
+ * Takes the interrupts that are pending. Where the host's timer hits the first window, Bochs
+ * loses the hypervisor's (see wait_step()).
+ */
+static inline void sti_nop_cli(void)
+{
+	asm volatile("sti; nop; nop; cli" : : : "memory");
+	if (test_bochs)
+		asm volatile("sti; nop; nop; cli" : : : "memory");
+}
+
 /* Asks the host to set an interrupt line; guest_run() does it by itself. Bit 31 says so. */
 #define SYNC_LINE	0x80000000u
 static inline void guest_line(u32 gsi, u32 level)
@@ -141,10 +152,27 @@ static inline int try_rdmsr(u32 msr, u64 *v)
 	return (int)vec;
 }
 
+/*
+ * Where interrupts are on at VMRUN, Bochs keeps the virtual interrupt by which hypervisors wait
+ * for their next chance masked, until the guest's IF changes.
+ */
+static inline void wait_step(void)
+{
+	u16 cs;
+
+	cpu_pause();
+	/* The host's side of a test waits like this as well. */
+	asm("mov %%cs, %0" : "=r"(cs));
+	if (test_bochs && !(cs & 3) && (read_flags() & FLAG_IF)) {
+		cli();
+		sti();
+	}
+}
+
 /* Spins until the condition holds; the test's time limit ends a wait in vain. */
 #define G_WAIT(cond) do {		\
 	while (!(cond))			\
-		cpu_pause();		\
+		wait_step();		\
 } while (0)
 
 /* Seconds on the guest's clock, good enough for time limits. */

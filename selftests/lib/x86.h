@@ -213,7 +213,6 @@ static inline void cli(void)		{ asm volatile("cli" : : : "memory"); }
 static inline void hlt(void)		{ asm volatile("hlt" : : : "memory"); }
 /* No interrupt can come between the two: STI holds them off for one instruction. */
 static inline void sti_hlt(void)	{ asm volatile("sti; hlt" : : : "memory"); }
-static inline void sti_nop_cli(void)	{ asm volatile("sti; nop; nop; cli" : : : "memory"); }
 static inline void cpu_pause(void)	{ asm volatile("pause" : : : "memory"); }
 static inline void invlpg(u64 va)	{ asm volatile("invlpg (%0)" : : "r"(va) : "memory"); }
 static inline void ud2(void)		{ asm volatile("ud2"); }
