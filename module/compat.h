@@ -141,9 +141,10 @@ static inline int keel_follow_pte(struct vm_area_struct *vma, unsigned long addr
  * one place, if it was built with KVM at all; otherwise nobody can.  Up to 6.11 KVM's
  * vendor module has that place from its load on, and turns SVM off whoever turned it on;
  * to register besides would be a WARN.  From 6.12 KVM has it while it has the CPUs' mode, when
- * keel does not.  Later kernels may keep the function for KVM's modules.
+ * keel does not.  6.19 keeps the function for KVM's modules, and nobody else can.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0) && \
+	LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0) && \
 	(IS_ENABLED(CONFIG_KVM_INTEL) || IS_ENABLED(CONFIG_KVM_AMD))
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
 extern bool kvm_rebooting;
