@@ -91,7 +91,7 @@ uninstall:
 clean:
 	find Kbuild module uapi selftests \( -name '*.o' -o -name '*.ko' -o -name '*.mod' \
 		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '*.a' \) -delete
-	$(RM) modules.order Module.symvers .Module.symvers.cmd module/modules.order
+	$(RM) modules.order .modules.order.cmd Module.symvers .Module.symvers.cmd module/modules.order
 	$(RM) $(patsubst %.c,%,$(wildcard $(foreach g,abi run mmu irq state,selftests/$(g)/*.c)))
 	$(MAKE) -s -C userspace clean
 	$(MAKE) -s -C selftests/launcher clean
