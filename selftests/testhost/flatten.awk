@@ -22,7 +22,9 @@ function finish(status)
 		result("ok", current " # SKIP " reason)
 	else if (status != 0 && !bad && status != 4)
 		result("not ok", current ": ended with status " status \
-			(status == 137 || status == 143 ? " (time limit?)" : ""))
+			(status == 137 || status == 143 ? " (time limit?)" : \
+			 status == 124 ? " (the host hung)" : \
+			 status == 125 ? " (the host died)" : ""))
 	else if (plan >= 0 && cases != plan && !bad)
 		result("not ok", current ": " cases " of " plan " cases reported")
 	else if (!cases && plan != 0 && lenient)
