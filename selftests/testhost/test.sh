@@ -29,7 +29,7 @@ jobs_of()
 	e2e)	echo e2e-keel-4 e2e-kvm-4 e2e-keel-1 e2e-kvm-1 terminal ;;
 	bochs)	echo bochs ;;
 	debug)	echo debug ;;
-	all)	echo bochs e2e-keel-4 e2e-kvm-4 e2e-keel-1 e2e-kvm-1 terminal unit tcg life ;;
+	all)	echo e2e-keel-4 e2e-kvm-4 e2e-keel-1 e2e-kvm-1 terminal unit bochs tcg life ;;
 	oracle)	echo oracle-bochs oracle-tcg e2e-kvm-4 e2e-kvm-1 ;;
 	*)	echo "$*" ;;
 	esac
