@@ -39,6 +39,8 @@ FORWARD(set_mp_state, keel_set_mp_state)
 FORWARD(get_vcpu_events, keel_get_vcpu_events)
 FORWARD(set_vcpu_events, keel_set_vcpu_events)
 FORWARD(set_mce, keel_set_mce)
+FORWARD(set_vapic_addr, keel_set_vapic_addr)
+FORWARD(tpr_access_reporting, keel_tpr_access_reporting)
 
 /* ---- memory and CPUID ------------------------------------------------------------- */
 
@@ -213,6 +215,8 @@ const struct keel_ioctl keel_vcpu_ioctls[] = {
 	KEEL_IOC(KVM_SET_FPU, VCPU, set_fpu),
 	KEEL_IOC(KVM_GET_LAPIC, VCPU, get_lapic),
 	KEEL_IOC(KVM_SET_LAPIC, VCPU, set_lapic),
+	KEEL_IOC(KVM_SET_VAPIC_ADDR, VCPU, set_vapic_addr),
+	KEEL_IOC(KVM_TPR_ACCESS_REPORTING, VCPU, tpr_access_reporting),
 	KEEL_IOC(KVM_SET_CPUID2, VCPU | RAW, set_cpuid2),
 	KEEL_IOC(KVM_GET_CPUID2, VCPU | RAW, get_cpuid2),
 	KEEL_IOC(KVM_GET_MP_STATE, VCPU, get_mp_state),

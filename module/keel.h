@@ -90,6 +90,7 @@ enum keel_request {
 	KEEL_REQ_TRIPLE_FAULT,
 	KEEL_REQ_IOAPIC_EOI,	/* split irqchip: tell user space of vcpu->lapic's pending EOI vector */
 	KEEL_REQ_VM_DEAD,	/* KVM_RUN gives -EIO from now on */
+	KEEL_REQ_TPR_ACCESS,	/* KVM_EXIT_TPR_ACCESS is due */
 	KEEL_REQ_UNBLOCK,	/* wake from HLT and look around; nothing to do */
 };
 
@@ -300,6 +301,7 @@ struct keel_vcpu {
 	struct keel_cpuid cpuid;		/* v */
 	bool has_run;				/* v: CPUID is frozen */
 	struct keel_lapic *lapic;		/* C; NULL without in-kernel local APIC */
+	bool vapic;				/* v: a TPR in guest memory (vapic.c) */
 	struct keel_fpu *fpu;			/* C: fpu.c */
 	int tdp_slot_hint;			/* v: last slot used */
 

@@ -71,6 +71,8 @@ static int serve_slow_requests(struct keel_vcpu *vcpu)
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return KEEL_TO_USER;
 	}
+	if (take_request(vcpu, KEEL_REQ_TPR_ACCESS))
+		return keel_exit_tpr_access(vcpu);
 	if (take_request(vcpu, KEEL_REQ_RELOAD_ROOT)) {
 		keel_ops.set_root(vcpu, vcpu->vm->tdp.root_hpa);
 		keel_ops.flush_tlb(vcpu);
@@ -208,12 +210,16 @@ static int run_once(struct keel_vcpu *vcpu)
 	ret = serve_requests(vcpu);
 	if (ret != KEEL_RESUME || vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
 		return ret;
+	if (unlikely(vcpu->vapic))
+		keel_vapic_sync_to(vcpu);
 	entered = enter_guest(vcpu, &exit);
 	/* Also without an entry: what made it fail may be an interrupt that needs the EOI. */
 	if (!keel_pv_eoi_sync_from(vcpu)) {
 		keel_vcpu_put(vcpu);
 		keel_pv_eoi_sync_from(vcpu);
 	}
+	if (unlikely(vcpu->vapic))
+		keel_vapic_sync_from(vcpu);
 	if (!entered)
 		return KEEL_RESUME;
 	/* A handler that may sleep gets the thread without the section. */

@@ -165,6 +165,12 @@ u64 keel_pv_eoi_get(struct keel_vcpu *vcpu);
 void keel_pv_eoi_sync_to(struct keel_vcpu *vcpu);	/* before entry; does not sleep */
 /* After exit; false: put the vCPU and call again. */
 bool keel_pv_eoi_sync_from(struct keel_vcpu *vcpu);
+/* KVM_SET_VAPIC_ADDR, KVM_TPR_ACCESS_REPORTING */
+int keel_set_vapic_addr(struct keel_vcpu *vcpu, const struct kvm_vapic_addr *va);
+int keel_tpr_access_reporting(struct keel_vcpu *vcpu, struct kvm_tpr_access_ctl *ctl);
+int keel_exit_tpr_access(struct keel_vcpu *vcpu);
+void keel_vapic_sync_to(struct keel_vcpu *vcpu);	/* before entry; may put, and sleep then */
+void keel_vapic_sync_from(struct keel_vcpu *vcpu);	/* after exit; likewise */
 /* PV IPI (KVM_HC_SEND_IPI): number delivered or -KVM_E* */
 int keel_pv_send_ipi(struct keel_vm *vm, unsigned long lo, unsigned long hi, u32 min,
 		     unsigned long icr, bool op64);

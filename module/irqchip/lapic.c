@@ -444,6 +444,7 @@ void keel_lapic_reset(struct keel_vcpu *vcpu, bool init)
 	reset_regs(apic);
 	apic->pv_eoi_msr = 0;
 	apic->pv_eoi_offered = false;
+	vcpu->vapic = false;
 	apic->split_eoi = -1;
 	apic->ext_vector = -1;
 	lapic_map_rebuild(vcpu->vm);

@@ -54,6 +54,8 @@ struct keel_lapic_timer {
  * @arb: how often a lowest-priority message was won
  * @pv_eoi_msr, @pv_eoi_cache, @pv_eoi_offered: MSR_KVM_PV_EOI_EN; the guest may skip the
  *	EOI of the interrupt in service
+ * @vapic_cache: the word of KVM_SET_VAPIC_ADDR, where vcpu->vapic says that there is one
+ * @tpr_reporting, @tpr_access: KVM_TPR_ACCESS_REPORTING, and what is to be reported
  * @split_eoi: vector for KVM_EXIT_IOAPIC_EOI, -1 none
  * @ext_vector: what KVM_INTERRUPT queued with a split irqchip, -1 none
  */
@@ -73,6 +75,12 @@ struct keel_lapic {
 	u64 pv_eoi_msr;
 	struct keel_gpa_cache pv_eoi_cache;
 	bool pv_eoi_offered;
+	struct keel_gpa_cache vapic_cache;
+	bool tpr_reporting;
+	struct {
+		u64 rip;
+		bool is_write;
+	} tpr_access;
 };
 
 static inline bool lapic_hw_enabled(const struct keel_lapic *apic)
@@ -100,6 +108,9 @@ u32 lapic_version(const struct keel_lapic *apic);
 /* lapic_reg_io.c */
 int lapic_reg_read(struct keel_lapic *apic, unsigned int reg, u32 *val);
 int lapic_reg_write(struct keel_lapic *apic, unsigned int reg, u32 val);
+
+/* vapic.c */
+void lapic_report_tpr(struct keel_lapic *apic, bool write);
 
 /* lapic_deliver.c */
 bool lapic_accept(struct keel_lapic *apic, u8 delivery, u8 vector, bool level, bool trig_level);

@@ -15,6 +15,10 @@ static u32 read_special(struct keel_lapic *apic, unsigned int reg)
 	switch (reg) {
 	case LAPIC_VERSION:
 		return lapic_version(apic);
+	case LAPIC_TPR:
+		if (unlikely(apic->tpr_reporting))
+			lapic_report_tpr(apic, false);
+		break;
 	case LAPIC_PPR:
 		return lapic_ppr(apic->page);
 	case LAPIC_APR:
@@ -138,6 +142,8 @@ int lapic_reg_write(struct keel_lapic *apic, unsigned int reg, u32 val)
 {
 	switch (reg) {
 	case LAPIC_TPR:
+		if (unlikely(apic->tpr_reporting))
+			lapic_report_tpr(apic, true);
 		lapic_set(apic->page, reg, val & 0xff);
 		keel_request(apic->vcpu, KEEL_REQ_EVENT);
 		return 0;
