@@ -17,6 +17,8 @@ set -u
 . "$(dirname "$0")/lib.sh"
 
 GROUPS_OF_TESTS="abi run mmu irq state"
+# A page of 1 GiB for mmu/backing: it must be set aside at boot, and below 4 GiB is no room.
+ONE_GIB=(--mem 4096 --append 'hugepagesz=1G hugepages=1')
 LOGS=$CACHE/test-logs
 SLOTS=${KEEL_TEST_SLOTS:-2}
 
@@ -180,10 +182,10 @@ run_job()
 {
 	case $job in
 	unit)		job_unit ;;
-	tcg)		job_selftests tcg amd-tcg cloud keel 120 200 600 ;;
+	tcg)		job_selftests tcg amd-tcg cloud keel 120 200 600 "${ONE_GIB[@]}" ;;
 	bochs)		job_selftests bochs amd-bochs cloud keel 200 120 900 ;;
 	debug)		job_selftests debug amd-tcg debug keel 300 600 1800 --kmemleak ;;
-	oracle-tcg)	job_selftests oracle-tcg amd-tcg cloud kvm 120 200 900 ;;
+	oracle-tcg)	job_selftests oracle-tcg amd-tcg cloud kvm 120 200 900 "${ONE_GIB[@]}" ;;
 	oracle-bochs)	job_selftests oracle-bochs amd-bochs cloud kvm 200 120 900 ;;
 	e2e-*)		IFS=- read -r _ device cpus <<<"$job"; job_e2e "$device" "$cpus" ;;
 	life)		job_life ;;
