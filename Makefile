@@ -96,5 +96,8 @@ clean:
 	$(MAKE) -s -C userspace clean
 	$(MAKE) -s -C selftests/launcher clean
 
+# By name, whatever folder KEEL_CACHE may name.
 clean-cache:
-	$(RM) -r $(CACHE)
+	$(RM) -r $(addprefix $(CACHE)/,build deb guest guest.* headers initramfs kernel linux-6.1 \
+		linux-6.1.new lock run.* test-logs tmp.* *.log)
+	-rmdir $(CACHE)

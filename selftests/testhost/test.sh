@@ -4,8 +4,8 @@
 # 'N passed, N failed, N skipped'. Status 0 if none failed and at least one passed.
 #   fast     the unit tests on this machine, and the selftests on amd-tcg
 #   tcg      on amd-tcg: the selftests, and the module's life
-#   e2e      on amd-tcg: Debian guests with 1 and 4 CPUs, under keel and under stock KVM, and what
-#            a person at a terminal has of `make run`
+#   e2e      on amd-tcg: Debian guests with 1 and 4 CPUs, under keel and under stock KVM, what a
+#            person at a terminal has of `make run`, and QEMU as the client
 #   bochs    the selftests on amd-bochs
 #   debug    the selftests on amd-tcg with the debug kernel, leak detector included
 #   all      fast, tcg, e2e and bochs (default)
@@ -28,10 +28,11 @@ jobs_of()
 	case $1 in
 	fast)	echo unit tcg ;;
 	tcg)	echo tcg life ;;
-	e2e)	echo e2e-keel-4 e2e-kvm-4 e2e-keel-1 e2e-kvm-1 terminal ;;
+	e2e)	echo e2e-keel-4 e2e-kvm-4 e2e-keel-1 e2e-kvm-1 terminal qemu-keel qemu-kvm ;;
 	bochs)	echo bochs ;;
 	debug)	echo debug ;;
-	all)	echo e2e-keel-4 e2e-kvm-4 e2e-keel-1 e2e-kvm-1 terminal unit bochs tcg life ;;
+	all)	echo e2e-keel-4 e2e-kvm-4 e2e-keel-1 e2e-kvm-1 terminal unit bochs tcg life \
+			qemu-keel qemu-kvm ;;
 	oracle)	echo oracle-bochs oracle-tcg e2e-kvm-4 e2e-kvm-1 ;;
 	*)	echo "$*" ;;
 	esac
@@ -172,6 +173,13 @@ job_terminal()
 		--log "$LOGS/$job.host.log"
 }
 
+job_qemu()
+{
+	: >"$LOGS/$job.out"
+	one_program e2e "$job" 0 "$TOP/selftests/e2e/qemu.sh" "$1" "$(module_for cloud)" \
+		--log "$LOGS/$job.host.log"
+}
+
 job_life()
 {
 	: >"$LOGS/$job.out"
@@ -190,6 +198,7 @@ run_job()
 	e2e-*)		IFS=- read -r _ device cpus <<<"$job"; job_e2e "$device" "$cpus" ;;
 	life)		job_life ;;
 	terminal)	job_terminal ;;
+	qemu-*)		job_qemu "${job#qemu-}" ;;
 	*)		echo "not ok - no such tier or job: $job" ;;
 	esac
 }
@@ -304,13 +313,13 @@ echo "TAP version 13"
 
 build "launcher" make -s -C "$TOP/userspace" -j"$(nproc)" || pending=()
 case " ${pending[*]} " in
-*" e2e-"*|*" tcg "*|*" bochs "*|*" life "*|*" terminal "*|*" oracle-"*|*" debug "*)
+*" e2e-"*|*" tcg "*|*" bochs "*|*" life "*|*" terminal "*|*" qemu-"*|*" oracle-"*|*" debug "*)
 	# What several jobs need is fetched before them, where its progress can be seen.
 	"$TESTHOST/fetch.sh" kernel >/dev/null && "$TESTHOST/fetch.sh" selftests >/dev/null ||
 		{ emit "not ok - fetch the emulated hosts' kernel"; closing; exit 1; }
 	build "selftests" build_selftests || pending=()
 	case " ${pending[*]} " in
-	*' tcg '*|*' bochs '*|*-keel-*|*' life '*|*' terminal '*)
+	*' tcg '*|*' bochs '*|*-keel*|*' life '*|*' terminal '*)
 		build "module" build_module cloud || pending=(unit) ;;
 	esac
 	case " ${pending[*]} " in
