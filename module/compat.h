@@ -22,6 +22,7 @@
 #include <linux/eventfd.h>
 #include <linux/hrtimer.h>
 #include <linux/instrumentation.h>
+#include <linux/interrupt.h>
 #include <linux/irqflags.h>
 #include <linux/kvm.h>
 #include <linux/lockdep.h>
@@ -187,6 +188,16 @@ static inline void keel_emergency_unregister(void (*fn)(void))
 {
 }
 #endif
+
+/*
+ * From 6.15 on a section of kernel_fpu_begin() holds softirqs off, and the end of an interrupt
+ * neither runs them nor wakes their thread: who stays in the section has to look.  Before, it
+ * only held preemption off.
+ */
+static inline bool keel_softirqs_wait(void)
+{
+	return LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0) && local_softirq_pending();
+}
 
 /*
  * 6.13 brought hrtimer_setup(), 6.15 took hrtimer_init() away.

@@ -132,7 +132,7 @@ static int serve_requests(struct keel_vcpu *vcpu)
 static bool last_check_fails(struct keel_vcpu *vcpu)
 {
 	return READ_ONCE(vcpu->requests) || must_leave() || need_resched() ||
-	       READ_ONCE(keel_rebooting) || keel_immediate_exit(vcpu->run);
+	       keel_softirqs_wait() || READ_ONCE(keel_rebooting) || keel_immediate_exit(vcpu->run);
 }
 
 /* The entry is off: what inject() handed over comes back into the queue. */
@@ -411,6 +411,9 @@ static int run_loop(struct keel_vcpu *vcpu)
 				put_for_resched(vcpu);
 			else
 				yield_cpu(vcpu);
+		} else if (keel_softirqs_wait()) {
+			/* They run as the FPU's section ends. */
+			keel_vcpu_put(vcpu);
 		}
 	}
 }
