@@ -63,14 +63,14 @@ static bool keel_clock_vcpus_agree(struct keel_vm *vm)
 static bool keel_clock_track(struct keel_vm *vm)
 {
 	struct keel_kvmclock *c = &vm->clock;
-	bool want = !check_tsc_unstable() && keel_clock_vcpus_agree(vm);
 	struct keel_instant now;
 	unsigned long flags;
-	bool changed = false;
+	bool changed = false, want;
 
 	keel_host_instant(&now);
 	raw_spin_lock_irqsave(&c->lock, flags);
-	want = want && now.by_tsc;
+	/* Under the lock, so that of two verdicts the later one stays. */
+	want = now.by_tsc && !check_tsc_unstable() && keel_clock_vcpus_agree(vm);
 	if (want && (!c->use_master || c->epoch != keel_suspend_epoch)) {
 		c->master_ns = now.base_ns;
 		c->master_tsc = now.tsc;
