@@ -89,8 +89,11 @@ void svm_inject(struct keel_vcpu *vcpu, const struct keel_event *ev)
 	if (is_soft(ev))
 		prepare_soft(svm, ev);
 	/* There is no blocking by NMI in the CPU's guest mode: it is this flag. */
-	if (ev->type == KEEL_EVENT_NMI)
+	if (ev->type == KEEL_EVENT_NMI) {
 		vcpu->events.nmi_masked = true;
+		/* An IRET that was on its way before is not the one that ends this NMI. */
+		svm->iret_seen = false;
+	}
 
 	c->event_inj_error = ev->error;
 	c->event_inj = EVENT_VALID | FIELD_PREP(EVENT_TYPE, hw_type(ev)) | ev->vector |

@@ -327,7 +327,8 @@ static void assign_asid(struct svm_vcpu *svm, struct svm_cpu *cpu)
 	}
 	c->asid = cpu->next_asid++;
 	svm->asid_gen = cpu->asid_gen;
-	svm_changed(svm, CLEAN_ASID);
+	/* A new generation may mean that SVM was off: what the CPU has cached is not to be counted on. */
+	svm_changed(svm, fresh ? CLEAN_ASID : CLEAN_ALL);
 }
 
 /*
@@ -503,7 +504,8 @@ static void svm_enter(struct keel_vcpu *vcpu)
 	}
 	/*
 	 * The guest has not run.  Emulated CPUs save the host's registers into the VMCB all
-	 * the same when VMRUN fails: what is cached here is the guest's, and goes back.
+	 * the same when VMRUN fails: what is cached here is the guest's, and goes back; the
+	 * rest of the guest's is lost there, as hardware.rst says.
 	 */
 	svm_nmi_cancel(svm);
 	void_asid(svm, this_cpu_ptr(&svm_cpus));
