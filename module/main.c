@@ -156,9 +156,10 @@ void keel_hw_put(void)
 }
 
 /*
- * CPU hotplug.  The dynamic states lie before CPUHP_AP_ACTIVE on the way up and
- * after it on the way down: no vCPU thread runs on this CPU yet, or any more (a vCPU
- * is put before its thread can leave the CPU).
+ * CPU hotplug.  The dynamic states lie before CPUHP_AP_ACTIVE on the way up: no vCPU thread
+ * runs on this CPU yet.  On the way down threads may still be queued here.  This one does
+ * not interrupt a load section, where preemption is off; and whoever is picked after it is
+ * pushed to another CPU by the scheduler before it gets on.
  */
 static int hotplug_online(unsigned int cpu)
 {

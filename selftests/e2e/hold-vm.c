@@ -123,6 +123,8 @@ static void make_vm(const char *device, int vcpus)
 		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (mem == MAP_FAILED)
 		fail("mmap");
+	/* HLTs, which no vector and no stray RIP gets past unseen. */
+	memset(mem, 0xf4, slot.memory_size);
 	memcpy(mem, code, sizeof(code));
 	slot.userspace_addr = (unsigned long)mem;
 	call(vm, KVM_SET_USER_MEMORY_REGION, (unsigned long)&slot, "KVM_SET_USER_MEMORY_REGION");
