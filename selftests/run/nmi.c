@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* KVM_NMI: delivery, the window between an NMI and its IRET, one kept pending. */
 #include <signal.h>
+#include <stddef.h>
 #include <sys/time.h>
 #include "harness.h"
 
@@ -62,6 +63,50 @@ TEST_F(nmi, not_nested)
 	ASSERT_DONE(self->v);
 	EXPECT_EQ(2, nmis);
 	EXPECT_EQ(1, max_depth);
+}
+
+/* The guest has its own kvm_run in memory. */
+#define RUN_IN_GUEST(field)	MMIO(u8, HIGH_GPA + offsetof(struct kvm_run, field))
+
+static void on_nmi_leave(struct trap_frame *f)
+{
+	if (++nmis == 1)
+		RUN_IN_GUEST(immediate_exit) = 1;	/* at the next exit, the IRET's */
+	else
+		guest_sync(0x100 + nmis);
+}
+
+static void guest_leave(void)
+{
+	guest_handlers[VEC_NMI] = on_nmi_leave;
+	guest_sync(1);
+	guest_sync(2);
+	guest_done();
+}
+
+/* The client ends the blocking while the IRET is under way: that is not the next NMI's. */
+TEST_F(nmi, unblocked_at_iret)
+{
+	struct kvm_vcpu_events e;
+
+	ASSERT_EQ(0, vm_slot(self->v->vm, FIRST_SLOT, 0, HIGH_GPA, 4096, self->v->run));
+	vcpu_long(self->v, guest_leave, 0);
+	ASSERT_SYNC(1, self->v);
+	must(self->v->fd, KVM_NMI, 0);
+	if (vcpu_run(self->v) != EINTR)
+		SKIP(return, "immediate_exit counts only as KVM_RUN begins");
+	self->v->run->immediate_exit = 0;
+	must(self->v->fd, KVM_GET_VCPU_EVENTS, &e);
+	ASSERT_EQ(1, e.nmi.masked);
+	e.flags = KVM_VCPUEVENT_VALID_NMI_PENDING;
+	e.nmi.masked = 0;
+	e.nmi.pending = 1;
+	must(self->v->fd, KVM_SET_VCPU_EVENTS, &e);
+	ASSERT_SYNC(0x102, self->v);
+	must(self->v->fd, KVM_GET_VCPU_EVENTS, &e);
+	EXPECT_EQ(1, e.nmi.masked);
+	ASSERT_SYNC(2, self->v);
+	ASSERT_DONE(self->v);
 }
 
 /* Inside the handler at most one is kept. */
