@@ -67,9 +67,12 @@ static bool keel_clock_track(struct keel_vm *vm)
 	unsigned long flags;
 	bool changed = false, want;
 
-	keel_host_instant(&now);
 	raw_spin_lock_irqsave(&c->lock, flags);
-	/* Under the lock, so that of two verdicts the later one stays. */
+	/*
+	 * Under the lock, so that of two verdicts the later one stays, and so that no instant
+	 * is from before the reference point that it is compared with.
+	 */
+	keel_host_instant(&now);
 	want = now.by_tsc && !check_tsc_unstable() && keel_clock_vcpus_agree(vm);
 	if (want && (!c->use_master || c->epoch != keel_suspend_epoch)) {
 		c->master_ns = now.base_ns;
@@ -132,8 +135,8 @@ int keel_get_clock(struct keel_vm *vm, struct kvm_clock_data *data)
 
 	memset(data, 0, sizeof(*data));
 	keel_clock_after_suspend(vm);
-	keel_host_instant(&now);
 	raw_spin_lock_irqsave(&vm->clock.lock, flags);
+	keel_host_instant(&now);
 	data->clock = keel_clock_at(&vm->clock, &now);
 	if (vm->clock.use_master)
 		data->flags |= KVM_CLOCK_TSC_STABLE;
@@ -157,12 +160,11 @@ int keel_set_clock(struct keel_vm *vm, struct kvm_clock_data *data)
 	if (data->flags & ~known)
 		return -EINVAL;
 	keel_clock_track(vm);
+	raw_spin_lock_irqsave(&c->lock, flags);
 	keel_host_instant(&now);
 	/* The guest's clock ran on while it was away; never backwards. */
 	if ((data->flags & KVM_CLOCK_REALTIME) && now.real_ns > data->realtime)
 		clock += now.real_ns - data->realtime;
-
-	raw_spin_lock_irqsave(&c->lock, flags);
 	c->offset += clock - keel_clock_at(c, &now);
 	raw_spin_unlock_irqrestore(&c->lock, flags);
 	keel_vm_request(vm, KEEL_REQ_CLOCK, false);
@@ -193,8 +195,8 @@ static void keel_clock_fill(struct keel_vcpu *vcpu, struct pvclock_vcpu_time_inf
 	struct keel_instant now;
 	unsigned long flags;
 
-	keel_host_instant(&now);
 	raw_spin_lock_irqsave(&c->lock, flags);
+	keel_host_instant(&now);
 	if (c->use_master) {
 		now.tsc = c->master_tsc;
 		now.base_ns = c->master_ns;
@@ -275,8 +277,8 @@ static void keel_clock_write_wall(struct keel_vm *vm, u64 msr)
 		return;
 
 	keel_clock_after_suspend(vm);
-	keel_host_instant(&now);
 	raw_spin_lock_irqsave(&vm->clock.lock, flags);
+	keel_host_instant(&now);
 	boot = now.real_ns - keel_clock_at(&vm->clock, &now);
 	raw_spin_unlock_irqrestore(&vm->clock.lock, flags);
 	wall.version = version;
