@@ -25,12 +25,16 @@
 int keel_set_vapic_addr(struct keel_vcpu *vcpu, const struct kvm_vapic_addr *va)
 {
 	struct keel_lapic *apic = vcpu->lapic;
+	struct keel_gpa_cache cache = {};
 
 	if (!apic)
 		return -EINVAL;
-	if (va->vapic_addr &&
-	    keel_gpa_cache_init(vcpu->vm, &apic->vapic_cache, va->vapic_addr, sizeof(u32)))
-		return -EINVAL;
+	if (va->vapic_addr) {
+		/* Where it is refused, the old one stays. */
+		if (keel_gpa_cache_init(vcpu->vm, &cache, va->vapic_addr, sizeof(u32)))
+			return -EINVAL;
+		apic->vapic_cache = cache;
+	}
 	vcpu->vapic = va->vapic_addr;
 	return 0;
 }
@@ -92,6 +96,8 @@ int keel_tpr_access_reporting(struct keel_vcpu *vcpu, struct kvm_tpr_access_ctl 
 		return -EINVAL;
 	if (vcpu->lapic)
 		vcpu->lapic->tpr_reporting = !!ctl->enabled;
+	if (!ctl->enabled)
+		clear_bit(KEEL_REQ_TPR_ACCESS, &vcpu->requests);
 	return 0;
 }
 

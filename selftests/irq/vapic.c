@@ -116,6 +116,7 @@ TEST_F(vapic, x2apic)
 static void guest_off(u64 arg)
 {
 	apic_enable();
+	guest_sync(0);
 	set_tpr(0x50);
 	guest_sync(1);
 	set_tpr(0x70);
@@ -129,6 +130,10 @@ TEST_F(vapic, off)
 {
 	ASSERT_EQ(0, set_addr(self->v, (u64)&word));
 	vcpu_long(self->v, guest_off, 0);
+	ASSERT_SYNC(0, self->v);
+	/* Another one that is refused leaves it as it is. */
+	if (!is_kvm())
+		ASSERT_EQ(EINVAL, set_addr(self->v, 1ULL << 38));
 	ASSERT_SYNC(1, self->v);
 	ASSERT_EQ(0, set_addr(self->v, 0));
 	ASSERT_DONE(self->v);
