@@ -191,12 +191,13 @@ static inline void keel_emergency_unregister(void (*fn)(void))
 
 /*
  * From 6.15 on a section of kernel_fpu_begin() holds softirqs off, and the end of an interrupt
- * neither runs them nor wakes their thread: who stays in the section has to look.  Before, it
- * only held preemption off.
+ * neither runs them nor wakes their thread: who stays in the section has to look.  Before, and
+ * with PREEMPT_RT, it only holds preemption off.  Preemption off.
  */
 static inline bool keel_softirqs_wait(void)
 {
-	return LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0) && local_softirq_pending();
+	return LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0) && !IS_ENABLED(CONFIG_PREEMPT_RT) &&
+	       local_softirq_pending();
 }
 
 /*

@@ -411,7 +411,7 @@ static int run_loop(struct keel_vcpu *vcpu)
 				put_for_resched(vcpu);
 			else
 				yield_cpu(vcpu);
-		} else if (keel_softirqs_wait()) {
+		} else if (vcpu->loaded && keel_softirqs_wait()) {
 			/* They run as the FPU's section ends. */
 			keel_vcpu_put(vcpu);
 		}
