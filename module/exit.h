@@ -115,7 +115,6 @@ struct keel_exit {
 			bool in;
 			bool string;	/* INS/OUTS: goes to the emulator */
 			bool rep;
-			u64 next_rip;	/* 0 unknown */
 		} io;
 		struct {
 			bool write;

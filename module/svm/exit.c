@@ -69,7 +69,6 @@ static void decode_io(struct svm_vcpu *svm, struct keel_exit *exit)
 	exit->u.io.in = c->exit_info_1 & IOIO_IN;
 	exit->u.io.string = c->exit_info_1 & IOIO_STRING;
 	exit->u.io.rep = c->exit_info_1 & IOIO_REP;
-	exit->u.io.next_rip = c->exit_info_2;
 	/* Known on every CPU. */
 	if (!exit->insn_len && c->exit_info_2 - svm->vmcb->save.rip <= 15)
 		exit->insn_len = c->exit_info_2 - svm->vmcb->save.rip;
