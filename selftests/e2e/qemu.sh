@@ -25,16 +25,8 @@ copy_qemu()
 	done
 }
 
-make_initrd()
-{
-	mkdir -p "$work/guest/bin"
-	cp "$(command -v busybox)" "$work/guest/bin/busybox"
-	cp "$top/selftests/e2e/qemu-guest" "$work/guest/init"
-	chmod +x "$work/guest/init"
-	(cd "$work/guest" && find . | cpio -o -H newc -R 0:0 --quiet | gzip -1) >"$work/initrd"
-}
-
-copy_qemu && make_initrd && kernel=$("$host/fetch.sh" kernel) || exit 1
+copy_qemu && "$host/initramfs.sh" files "$work/initrd" "$(command -v busybox):bin/busybox" \
+	"$top/selftests/e2e/qemu-guest:init" && kernel=$("$host/fetch.sh" kernel) || exit 1
 if [ "$device" = keel ]; then
 	# QEMU of that age knows no other name of the device.
 	set -- --module "$module" --keel-params devname=kvm "$@"

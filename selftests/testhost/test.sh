@@ -31,8 +31,7 @@ jobs_of()
 	e2e)	echo e2e-keel-4 e2e-kvm-4 e2e-keel-1 e2e-kvm-1 terminal qemu-keel qemu-kvm ;;
 	bochs)	echo bochs ;;
 	debug)	echo debug ;;
-	all)	echo e2e-keel-4 e2e-kvm-4 e2e-keel-1 e2e-kvm-1 terminal unit bochs tcg life \
-			qemu-keel qemu-kvm ;;
+	all)	echo "$(jobs_of e2e)" unit bochs tcg life ;;
 	oracle)	echo oracle-bochs oracle-tcg e2e-kvm-4 e2e-kvm-1 ;;
 	*)	echo "$*" ;;
 	esac
