@@ -208,7 +208,7 @@ void svm_want_window(struct keel_vcpu *vcpu, u32 windows)
 	svm->windows = windows;
 	if (changed & KEEL_WIN_IRQ)
 		set_irq_window(svm, windows & KEEL_WIN_IRQ);
-	if (changed & KEEL_WIN_TPR)
+	if (changed & (KEEL_WIN_TPR | KEEL_WIN_IRQ))
 		svm_update_cr_intercepts(svm);
 	/* KEEL_WIN_NMI: svm_nmi_prepare() */
 }

@@ -28,6 +28,9 @@ static atomic64_t last_serial;
  * guest has them set, all accesses exit and it sees its own.
  * CR4: a machine check with CR4.MCE 0 shuts the CPU down, so MCE is always 1 in
  * hardware, and reads exit while the guest's is 0.
+ * CR8: also while a virtual interrupt stands for the interrupt window.  QEMU's TCG aborts
+ * where a write of CR8 meets one (helper_write_crN() raises it without the lock that
+ * cpu_interrupt() asserts, in 7.2 and later), and the two seldom meet otherwise.
  */
 void svm_update_cr_intercepts(struct svm_vcpu *svm)
 {
@@ -41,7 +44,7 @@ void svm_update_cr_intercepts(struct svm_vcpu *svm)
 	}
 	if (!(vcpu->cr4 & X86_CR4_MCE))
 		read |= BIT(4);
-	if (svm->windows & KEEL_WIN_TPR)
+	if (svm->windows & (KEEL_WIN_TPR | KEEL_WIN_IRQ))
 		write |= BIT(8);
 	c->intercept_cr_read = read;
 	c->intercept_cr_write = write;
