@@ -34,12 +34,19 @@ struct keel_tdp_format;
 #define KEEL_R_SHADOW	BIT(13)	/* interrupt shadow, NMI blocking */
 #define KEEL_R_SYSMSR	BIT(14)	/* vcpu->sysmsr: STAR ... KERNEL_GS_BASE, SYSENTER, PAT */
 #define KEEL_R_TSC	BIT(15)	/* push only: vcpu->tsc.hw_offset, .hw_ratio */
-#define KEEL_R_ALL	GENMASK(14, 0)
+#define KEEL_R_PDPTR	BIT(16)	/* vcpu->pdptr, in PAE paging */
+#define KEEL_R_ALL	GENMASK(14, 0)	/* but the two above */
 
 /* What the next entry must stop for: want_window(). */
 #define KEEL_WIN_IRQ	BIT(0)	/* as soon as an interrupt can be taken */
 #define KEEL_WIN_NMI	BIT(1)	/* as soon as an NMI can be taken */
 #define KEEL_WIN_TPR	BIT(2)	/* when the guest writes CR8 */
+
+/* How much flush_tlb() is to forget. */
+enum keel_flush {
+	KEEL_FLUSH_GUEST,	/* what comes from the guest's own tables */
+	KEEL_FLUSH_TDP,		/* all that has to do with guest-physical addresses as well */
+};
 
 /* What hw_setup() found; common code asks for nothing else about the CPU. */
 struct keel_caps {
@@ -48,6 +55,8 @@ struct keel_caps {
 	bool tsc_scaling;
 	u8 tsc_frac_bits;	/* fraction bits of tsc ratio */
 	u64 max_tsc_ratio;
+	bool apicv;		/* the CPU can deliver a local APIC's interrupts: vcpu->apicv */
+	bool timed_exit;	/* enter() comes back by vcpu->exit_at */
 	const struct keel_tdp_format *tdp;
 	/* CPUID features (X86_FEATURE_*) the back end cannot give a guest, ended by -1 */
 	const s16 *hidden;
@@ -56,6 +65,7 @@ struct keel_caps {
 /**
  * struct keel_backend - the vendor table, at the end of svm/svm.c and vmx/vmx.c
  * @name: "svm" or "vmx"
+ * @vendors: BIT(X86_VENDOR_*) of the CPUs that may have the extension
  * @vm_size: bytes of the vendor's VM struct, whose first member is struct keel_vm
  * @vcpu_size: bytes of the vendor's vCPU struct, whose first member is struct keel_vcpu
  * @ident: does this CPU have the extension?  NULL if it does and is usable; else the
@@ -79,22 +89,23 @@ struct keel_caps {
  *	the host's kernel uses.
  * @enter: enter the guest once and come back: push what is dirty, switch, save.  Interrupts
  *	off, FPU live with the guest's state.  Brackets the switch itself with
- *	keel_guest_context_enter() and _exit() (guest_ctx.h); between them nothing may be traced.  Host NMIs and machine checks that caused the
- *	exit are given to the host before it returns.  Hazards of speculation are its business.
+ *	keel_guest_context_enter() and _exit() (guest_ctx.h); between them nothing may be traced.
+ *	Host NMIs and machine checks that caused the exit are given to the host before it
+ *	returns.  Hazards of speculation are its business.  With vcpu->apicv it delivers what
+ *	waits in the local APIC; with vcpu->exit_at not 0 it comes back at that time.
  * @decode_exit: fill @exit from the hardware after enter(), with interrupts still off; reads
  *	only what the reason needs.
- * @pull: fetch the groups of @mask into vcpu (called through keel_need() only).
+ * @pull: fetch the groups of @mask into vcpu (called through keel_need() only; vCPU loaded or
+ *	not, the latter with interrupts on).
  * @push: write the groups of @mask from vcpu to the control structure.
- * @skip_insn: advance RIP by @exit->insn_len, which is not 0, and clear RF and the interrupt
- *	shadow.
  * @inject: deliver @ev with the next entry.
  * @cancel_inject: the entry did not happen: take back what inject() set up and return it
  *	in @ev (type NONE if nothing); interrupts off.
  * @event_allowed: can the guest take an event of this type (IRQ or NMI) now?
  * @want_window: stop for KEEL_WIN_* at the next entry; a mask of 0 takes all back.
  * @set_root: use the page-table root at @root (host physical) for nested/extended paging.
- * @flush_tlb: forget everything cached for this vCPU's guest-physical mappings before the
- *	next entry on this CPU.
+ * @flush_tlb: forget what the CPU has cached for this vCPU of the kind @what, before the next
+ *	entry; translations of other vCPUs may go as well.
  * @msr_get, @msr_set: MSRs of the vendor's own; -ENOENT if it is none (then common code
  *	decides).  @host: the access is user space's.  1 asks for #GP.
  * @set_intercepts: recompute intercepts from vcpu state (CPUID set, exception bitmap, DR use,
@@ -102,6 +113,7 @@ struct keel_caps {
  */
 struct keel_backend {
 	const char *name;
+	u32 vendors;
 	size_t vm_size;
 	size_t vcpu_size;
 	const char *(*ident)(void);
@@ -120,19 +132,18 @@ struct keel_backend {
 	void (*decode_exit)(struct keel_vcpu *vcpu, struct keel_exit *exit);
 	void (*pull)(struct keel_vcpu *vcpu, u32 mask);
 	void (*push)(struct keel_vcpu *vcpu, u32 mask);
-	void (*skip_insn)(struct keel_vcpu *vcpu, const struct keel_exit *exit);
 	void (*inject)(struct keel_vcpu *vcpu, const struct keel_event *ev);
 	void (*cancel_inject)(struct keel_vcpu *vcpu, struct keel_event *ev);
 	bool (*event_allowed)(struct keel_vcpu *vcpu, enum keel_event_type type);
 	void (*want_window)(struct keel_vcpu *vcpu, u32 windows);
 	void (*set_root)(struct keel_vcpu *vcpu, hpa_t root);
-	void (*flush_tlb)(struct keel_vcpu *vcpu);
+	void (*flush_tlb)(struct keel_vcpu *vcpu, enum keel_flush what);
 	int (*msr_get)(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host);
 	int (*msr_set)(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
 	void (*set_intercepts)(struct keel_vcpu *vcpu);
 };
 
-extern const struct keel_backend svm_backend;
+extern const struct keel_backend svm_backend, vmx_backend;
 
 /* Filled once at load, read-only afterwards. */
 extern struct keel_backend keel_ops;

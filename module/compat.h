@@ -16,10 +16,20 @@
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
 #define VALIDATE_UNRET_END	ANNOTATE_UNRET_END
 #endif
+/*
+ * 6.17 renamed it; kernels from before April 2024 do not have it: never then.
+ */
+#include <asm/cpufeatures.h>
+#ifdef X86_FEATURE_CLEAR_BHB_VMEXIT
+#define X86_FEATURE_CLEAR_BHB_LOOP_ON_VMEXIT	X86_FEATURE_CLEAR_BHB_VMEXIT
+#elif !defined(X86_FEATURE_CLEAR_BHB_LOOP_ON_VMEXIT)
+#define X86_FEATURE_CLEAR_BHB_LOOP_ON_VMEXIT	ALT_NOT(X86_FEATURE_ALWAYS)
+#endif
 #else
 
 #include <linux/context_tracking.h>
 #include <linux/eventfd.h>
+#include <linux/hardirq.h>
 #include <linux/hrtimer.h>
 #include <linux/instrumentation.h>
 #include <linux/interrupt.h>
@@ -199,6 +209,46 @@ static inline bool keel_softirqs_wait(void)
 	return LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0) && !IS_ENABLED(CONFIG_PREEMPT_RT) &&
 	       local_softirq_pending();
 }
+
+/*
+ * 6.9 brought FRED, and with it another way for a VM exit's NMI.
+ */
+#ifdef X86_FEATURE_FRED
+static inline bool keel_host_fred(void)
+{
+	return cpu_feature_enabled(X86_FEATURE_FRED);
+}
+#else
+static inline bool keel_host_fred(void)
+{
+	return false;
+}
+#endif
+
+/*
+ * Kernels that were built for KVM on Intel note where an interrupt has touched memory, since the
+ * L1 data cache was flushed last; others have to be taken for having done so.
+ */
+#if IS_ENABLED(CONFIG_KVM_INTEL)
+static inline bool keel_l1d_touched(void)
+{
+	return kvm_get_cpu_l1tf_flush_l1d();
+}
+
+static inline void keel_l1d_clear_touched(void)
+{
+	kvm_clear_cpu_l1tf_flush_l1d();
+}
+#else
+static inline bool keel_l1d_touched(void)
+{
+	return true;
+}
+
+static inline void keel_l1d_clear_touched(void)
+{
+}
+#endif
 
 /*
  * 6.13 brought hrtimer_setup(), 6.15 took hrtimer_init() away.

@@ -434,7 +434,7 @@ static enum emul_result glue_system(struct emul_ctxt *c, enum emul_sysop op, u64
 		vcpu->emul->halted = true;
 		return EMUL_CONTINUE;
 	case EMUL_SYS_INVLPG:
-		keel_ops.flush_tlb(vcpu);
+		keel_ops.flush_tlb(vcpu, KEEL_FLUSH_GUEST);
 		return EMUL_CONTINUE;
 	case EMUL_SYS_HYPERCALL:
 		memcpy(vcpu->gpr, c->gpr, sizeof(vcpu->gpr));
@@ -668,7 +668,7 @@ bool keel_find_length(struct keel_vcpu *vcpu, struct keel_exit *exit)
 		 * them, which the TLB may not know yet: what is there now runs.
 		 */
 		if (emul_decode(c) == EMUL_CONTINUE) {
-			keel_ops.flush_tlb(vcpu);
+			keel_ops.flush_tlb(vcpu, KEEL_FLUSH_GUEST);
 			return false;
 		}
 		/* A form that no guest uses (VMMCALL with prefixes): it would exit for ever. */

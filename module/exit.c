@@ -2,6 +2,7 @@
 /* One handler for each neutral reason to leave the guest. */
 #include <linux/kvm.h>
 #include <linux/kvm_para.h>
+#include <asm/cpu.h>
 #include <asm/debugreg.h>
 #include <asm/msr-index.h>
 #include <asm/trapnr.h>
@@ -21,6 +22,32 @@ static bool can_skip(struct keel_vcpu *vcpu, struct keel_exit *exit)
 }
 
 /**
+ * keel_advance_rip() - an instruction of @len bytes has completed
+ * @vcpu: the vCPU
+ * @len: its length
+ *
+ * RF goes with it, and the interrupt shadow.
+ */
+void keel_advance_rip(struct keel_vcpu *vcpu, u8 len)
+{
+	unsigned long rip = keel_rip(vcpu), next = rip + len;
+
+	/* Outside of 64-bit mode RIP wraps at 4G; asking for the mode is dearer than this. */
+	if (unlikely((rip ^ next) >> 32) && !keel_64bit(vcpu))
+		next = (u32)next;
+	keel_set_rip(vcpu, next);
+	if (keel_rflags(vcpu) & X86_EFLAGS_RF) {
+		vcpu->rflags &= ~X86_EFLAGS_RF;
+		keel_dirty(vcpu, KEEL_R_RFLAGS);
+	}
+	keel_need(vcpu, KEEL_R_SHADOW);
+	if (vcpu->int_shadow) {
+		vcpu->int_shadow = 0;
+		keel_dirty(vcpu, KEEL_R_SHADOW);
+	}
+}
+
+/**
  * keel_skip() - past the instruction that exited
  * @vcpu: the vCPU
  * @exit: the exit, its insn_len known
@@ -31,10 +58,8 @@ static bool can_skip(struct keel_vcpu *vcpu, struct keel_exit *exit)
  */
 int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
-	bool step = keel_rflags(vcpu) & X86_EFLAGS_TF;
-
-	keel_ops.skip_insn(vcpu, exit);
-	if (step)
+	keel_advance_rip(vcpu, exit->insn_len);
+	if (keel_rflags(vcpu) & X86_EFLAGS_TF)
 		keel_queue_db(vcpu, DR_STEP);
 	return KEEL_RESUME;
 }
@@ -262,6 +287,24 @@ static int handle_dr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 /* ---- faults and events ------------------------------------------------------------ */
 
+/**
+ * keel_exception_exits() - the exceptions that must not go straight to the guest, by vector
+ * @vcpu: the vCPU
+ *
+ * #MC is the host's.  #DB and #AC: a guest can make the delivery of either cause the next one for
+ * ever, with no instruction boundary for an interrupt in between (CVE-2015-8104,
+ * CVE-2015-5307).  #UD for the other vendor's hypercall instruction, which KVM's guests may
+ * use unless the client has turned that quirk off.
+ */
+u32 keel_exception_exits(const struct keel_vcpu *vcpu)
+{
+	u32 vectors = BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC);
+
+	if (!(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN))
+		vectors |= BIT(X86_TRAP_UD);
+	return vectors;
+}
+
 /*
  * An access to no memory while the CPU was delivering an event: the accesses of the
  * delivery (stack, descriptor tables) cannot be emulated.
@@ -295,6 +338,14 @@ static int handle_tdp_fault(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	return keel_emulate(vcpu, KEEL_EMUL_MMIO, exit);
 }
 
+/* Can an access of the guest's be #AC by its own settings (SDM, 'Alignment Check Exception')? */
+static bool may_check_alignment(struct keel_vcpu *vcpu)
+{
+	keel_need(vcpu, KEEL_R_CR0);
+	return (vcpu->cr0 & X86_CR0_AM) && (keel_rflags(vcpu) & X86_EFLAGS_AC) &&
+	       keel_cpl(vcpu) == 3;
+}
+
 static int handle_exception(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	switch (exit->u.exception.vector) {
@@ -304,6 +355,12 @@ static int handle_exception(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	case X86_TRAP_DB:
 		keel_queue_db(vcpu, exit->u.exception.payload);
 		return KEEL_RESUME;
+	case X86_TRAP_AC:
+		/* The host's split-lock detection: its thread is slowed down, and may go on. */
+		if (boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT) && !may_check_alignment(vcpu) &&
+		    handle_guest_split_lock(keel_rip(vcpu)))
+			return KEEL_RESUME;
+		break;
 	case X86_TRAP_PF:
 		keel_queue_page_fault(vcpu, exit->u.exception.payload, exit->u.exception.error);
 		return KEEL_RESUME;
@@ -332,6 +389,24 @@ static int handle_nmi_window(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	vcpu->stats.nmi_window_exits++;
 	keel_request(vcpu, KEEL_REQ_EVENT);
+	return KEEL_RESUME;
+}
+
+static int handle_timer(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	keel_lapic_timer_exit(vcpu);
+	return KEEL_RESUME;
+}
+
+static int handle_eoi(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	keel_lapic_eoi_done(vcpu, exit->u.apic.value);
+	return KEEL_RESUME;
+}
+
+static int handle_apic_write(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	keel_lapic_written(vcpu, exit->u.apic.value);
 	return KEEL_RESUME;
 }
 
@@ -407,10 +482,13 @@ static const struct {
 	[KEEL_EXIT_MONITOR]	= { handle_monitor, ATOMIC_IF_LEN | SKIPS },
 	[KEEL_EXIT_MWAIT]	= { handle_monitor, ATOMIC_IF_LEN | SKIPS },
 	[KEEL_EXIT_INVD]	= { handle_invd, ATOMIC_IF_LEN | SKIPS },
-	[KEEL_EXIT_INVLPGA]	= { handle_forbidden, ATOMIC },
+	[KEEL_EXIT_FORBIDDEN]	= { handle_forbidden, ATOMIC },
 	[KEEL_EXIT_XSETBV]	= { handle_xsetbv, SKIPS },
 	[KEEL_EXIT_IRQ_WINDOW]	= { handle_irq_window, ATOMIC },
 	[KEEL_EXIT_NMI_WINDOW]	= { handle_nmi_window, ATOMIC },
+	[KEEL_EXIT_TIMER]	= { handle_timer, ATOMIC },
+	[KEEL_EXIT_EOI]		= { handle_eoi, ATOMIC },
+	[KEEL_EXIT_APIC_WRITE]	= { handle_apic_write, ATOMIC },
 	[KEEL_EXIT_TPR]		= { handle_tpr, ATOMIC },
 	[KEEL_EXIT_SHUTDOWN]	= { handle_shutdown, ATOMIC },
 	[KEEL_EXIT_FAIL_ENTRY]	= { handle_fail_entry, ATOMIC },

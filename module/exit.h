@@ -45,16 +45,23 @@ enum keel_exit_reason {
 	KEEL_EXIT_MONITOR,
 	KEEL_EXIT_MWAIT,
 	KEEL_EXIT_INVD,		/* INVD and WBINVD alike */
-	KEEL_EXIT_INVLPGA,	/* an instruction of the vendor's own set that the guest may not use */
+	KEEL_EXIT_FORBIDDEN,	/* an instruction that the guest does not have: #UD */
 	KEEL_EXIT_XSETBV,
 	KEEL_EXIT_IRQ_WINDOW,
 	KEEL_EXIT_NMI_WINDOW,
+	KEEL_EXIT_TIMER,	/* vcpu->exit_at has come, or has to be looked at again */
+	KEEL_EXIT_EOI,		/* u.apic: the vector; the APIC itself is done with it */
+	KEEL_EXIT_APIC_WRITE,	/* u.apic: offset of the register, which has the value already */
 	KEEL_EXIT_TPR,		/* the guest lowered its task priority; user space or the APIC wants to know */
+	KEEL_EXIT_TASK_SWITCH,	/* u.task; vectoring if by a gate of the IDT */
 	KEEL_EXIT_SHUTDOWN,	/* triple fault */
 	KEEL_EXIT_FAIL_ENTRY,	/* hw_reason; the vendor has logged which check failed */
 	KEEL_EXIT_EMULATE,	/* the vendor could not decode: hand the instruction to the emulator */
 	KEEL_EXIT_NR,
 };
+
+/* What asked for a task switch. */
+enum keel_task_source { KEEL_TASK_CALL, KEEL_TASK_IRET, KEEL_TASK_JMP, KEEL_TASK_GATE };
 
 /* What the CPU was delivering when it exited, or what is to be delivered. */
 enum keel_event_type {
@@ -136,6 +143,13 @@ struct keel_exit {
 			u64 gpa;
 			u32 access;	/* KEEL_ACC_* */
 		} fault;
+		struct {
+			u16 value;
+		} apic;
+		struct {
+			u16 selector;	/* of the TSS */
+			u8 source;	/* enum keel_task_source */
+		} task;
 	} u;
 };
 

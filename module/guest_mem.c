@@ -385,20 +385,40 @@ void keel_gwalk_init(struct keel_gwalk *w, struct keel_vcpu *vcpu)
 		.amd = vcpu->cpuid.amd,
 		.cpl = keel_cpl(vcpu),
 	};
+	if ((vcpu->cr0 & X86_CR0_PG) && (vcpu->cr4 & X86_CR4_PAE) && !(vcpu->efer & EFER_LMA)) {
+		keel_need(vcpu, KEEL_R_PDPTR);
+		w->pdpte = vcpu->pdptr;
+	}
 	if (vcpu->cr4 & X86_CR4_PKE)
 		w->pkru = keel_fpu_pkru(vcpu);
 }
 
 /**
- * keel_pdptrs_valid() - may the guest load @cr3 in PAE paging?
+ * keel_pdptrs_load() - load the PDPTEs of PAE paging
  * @vcpu: the vCPU
- * @cr3: the value
+ * @cr3: where they are
+ *
+ * Return: false if they cannot be loaded (reserved bits, no memory): nothing changed then.
  */
-bool keel_pdptrs_valid(struct keel_vcpu *vcpu, unsigned long cr3)
+bool keel_pdptrs_load(struct keel_vcpu *vcpu, unsigned long cr3)
 {
 	u64 pdpte[4];
 
-	if (keel_gpa_read(vcpu->vm, cr3 & 0xffffffe0ul, pdpte, sizeof(pdpte)))
+	if (keel_gpa_read(vcpu->vm, cr3 & 0xffffffe0ul, pdpte, sizeof(pdpte)) ||
+	    !keel_gwalk_pdptes_valid(pdpte, vcpu->cpuid.gpa_rsvd))
 		return false;
-	return keel_gwalk_pdptes_valid(pdpte, vcpu->cpuid.gpa_rsvd);
+	memcpy(vcpu->pdptr, pdpte, sizeof(pdpte));
+	keel_dirty(vcpu, KEEL_R_PDPTR);
+	return true;
+}
+
+/**
+ * keel_pdptrs_read() - the PDPTEs in memory, for CPUs that read them at need
+ * @vcpu: the vCPU
+ */
+void keel_pdptrs_read(struct keel_vcpu *vcpu)
+{
+	keel_need(vcpu, KEEL_R_CR3);
+	if (keel_gpa_read(vcpu->vm, vcpu->cr3 & 0xffffffe0ul, vcpu->pdptr, sizeof(vcpu->pdptr)))
+		memset(vcpu->pdptr, 0, sizeof(vcpu->pdptr));
 }

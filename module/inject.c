@@ -273,11 +273,11 @@ static bool irq_wants_window(struct keel_vcpu *vcpu, bool busy)
 
 	if (e->irq.injected && e->given != KEEL_EVENT_IRQ && e->given != KEEL_EVENT_SOFT_INT)
 		return true;
-	if (!keel_irq_pending(vcpu))
+	if (!keel_irq_to_inject(vcpu))
 		return false;
 	if (busy || !keel_ops.event_allowed(vcpu, KEEL_EVENT_IRQ) || !start_irq(vcpu))
 		return true;
-	return keel_irq_pending(vcpu);
+	return keel_irq_to_inject(vcpu);
 }
 
 /*
@@ -288,7 +288,7 @@ static bool tpr_holds_back(struct keel_vcpu *vcpu)
 {
 	int irr;
 
-	if (!vcpu->lapic)
+	if (!vcpu->lapic || vcpu->apicv)
 		return false;
 	irr = keel_lapic_highest_irr(vcpu);
 	return irr >= 0 && (irr >> 4) <= keel_lapic_tpr(vcpu);

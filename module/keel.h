@@ -80,7 +80,8 @@ enum keel_gpr {
 
 /* Bits of vcpu->requests: things to do before the next entry. */
 enum keel_request {
-	KEEL_REQ_TLB_FLUSH,	/* backend flush_tlb */
+	KEEL_REQ_TLB_FLUSH,	/* backend flush_tlb: the VM's tables changed */
+	KEEL_REQ_GUEST_FLUSH,	/* ... the guest's own did, or how it uses them */
 	KEEL_REQ_RELOAD_ROOT,	/* the page-table root changed */
 	KEEL_REQ_EVENT,		/* look again for events to inject */
 	KEEL_REQ_CLOCK,		/* rewrite the guest's kvmclock page */
@@ -272,6 +273,7 @@ struct keel_vcpu {
 	u64 efer;
 	struct kvm_segment cs, ds, es, fs, gs, ss, tr, ldt;
 	struct kvm_dtable gdt, idt;
+	u64 pdptr[4];				/* v: group KEEL_R_PDPTR */
 	unsigned long dr[4], dr6, dr7;
 	u8 int_shadow;				/* KVM_X86_SHADOW_INT_* */
 	struct keel_sysmsr sysmsr;
@@ -289,6 +291,7 @@ struct keel_vcpu {
 
 	/* ---- the rest ---- */
 	int idx, id;				/* C: index in vm->vcpus; APIC id */
+	u64 serial;				/* C: names this vCPU for ever */
 	struct mutex mutex;
 	struct pid __rcu *pid;			/* the thread that runs it */
 	struct rcuwait wait;			/* A: HLT sleeps here */
@@ -301,6 +304,9 @@ struct keel_vcpu {
 	struct keel_cpuid cpuid;		/* v */
 	bool has_run;				/* v: CPUID is frozen */
 	struct keel_lapic *lapic;		/* C; NULL without in-kernel local APIC */
+	bool apicv;				/* v, A: the CPU delivers lapic's interrupts and EOIs */
+	bool apicv_stale;			/* v: software changed what is in service */
+	u64 exit_at;				/* v: guest TSC at which to leave the guest; 0 none */
 	bool vapic;				/* v: a TPR in guest memory (vapic.c) */
 	struct keel_fpu *fpu;			/* C: fpu.c */
 	int tdp_slot_hint;			/* v: last slot used */
@@ -479,6 +485,10 @@ void keel_msr_vcpu_free(struct keel_vcpu *vcpu);
 void keel_msr_reset(struct keel_vcpu *vcpu, bool init);
 int keel_setup_mce(struct keel_vcpu *vcpu, u64 mcg_cap);
 int keel_set_mce(struct keel_vcpu *vcpu, struct kvm_x86_mce *mce);
+void keel_deliver_machine_check(void);		/* the host's, on this CPU; irqs off */
+/* msr_spec.c: the guest may use SPEC_CTRL, PRED_CMD */
+bool keel_guest_has_spec_ctrl(struct keel_vcpu *vcpu);
+bool keel_guest_has_ibpb(struct keel_vcpu *vcpu);
 
 /* tsc.c */
 void keel_tsc_module_init(void);
@@ -615,6 +625,8 @@ int keel_interrupt(struct keel_vcpu *vcpu, u32 vector);	/* KVM_INTERRUPT */
 
 /* exit.c: also for the emulator's use */
 int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit);
+void keel_advance_rip(struct keel_vcpu *vcpu, u8 len);
+u32 keel_exception_exits(const struct keel_vcpu *vcpu);
 unsigned long keel_cr_get(struct keel_vcpu *vcpu, u8 cr);
 int keel_cr_set(struct keel_vcpu *vcpu, u8 cr, unsigned long val);	/* 1: #GP */
 

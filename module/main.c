@@ -41,9 +41,10 @@ unsigned int keel_halt_poll_ns = 200000;
 module_param_named(halt_poll_ns, keel_halt_poll_ns, uint, 0644);
 MODULE_PARM_DESC(halt_poll_ns, "longest time to poll for an event at HLT before sleeping, ns (0: never)");
 
-/* The back ends, asked in this order. */
+/* The back ends: the first whose vendors' CPU this is. */
 static const struct keel_backend *const backends[] = {
 	&svm_backend,
+	&vmx_backend,
 };
 
 /* ---- the CPU's mode --------------------------------------------------------------- */
@@ -247,10 +248,12 @@ static struct miscdevice keel_misc = {
 
 static int __init choose_backend(void)
 {
-	const char *why = "no back end";
+	const char *why = "keel knows no extension for virtualisation of this CPU's vendor";
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(backends); i++) {
+		if (!(backends[i]->vendors & BIT(boot_cpu_data.x86_vendor)))
+			continue;
 		why = backends[i]->ident();
 		if (!why) {
 			keel_ops = *backends[i];

@@ -198,3 +198,29 @@ int keel_mce_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 	*slot = data;
 	return 0;
 }
+
+/* ---- the host's ------------------------------------------------------------------- */
+
+#ifdef CONFIG_X86_MCE
+/**
+ * keel_deliver_machine_check() - a machine check ended a guest's run and is nobody's yet
+ *
+ * On the CPU that had it, interrupts off.  The next one before MCG_STATUS.MCIP is cleared would
+ * shut the machine down.  The host's handler sees it as if user mode had been interrupted,
+ * which the guest is to it: this thread may be killed for a poisoned page, the machine goes on
+ * (APM vol. 2, 'Exception Intercepts'; SDM vol. 3, 'Machine-Check Architecture').
+ */
+void keel_deliver_machine_check(void)
+{
+	struct pt_regs regs = {
+		.cs = 3,
+		.flags = X86_EFLAGS_IF,
+	};
+
+	do_machine_check(&regs);
+}
+#else
+void keel_deliver_machine_check(void)
+{
+}
+#endif

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * MSRs that control or describe speculation, for back ends that leave them to
- * the common code.
- */
+/* MSRs that control or describe speculation. */
 #include <linux/kernel.h>
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
@@ -33,6 +30,17 @@ static u64 keel_spec_ctrl_bits(struct keel_vcpu *vcpu, bool host)
 	return bits;
 }
 
+bool keel_guest_has_spec_ctrl(struct keel_vcpu *vcpu)
+{
+	return keel_spec_ctrl_bits(vcpu, false);
+}
+
+bool keel_guest_has_ibpb(struct keel_vcpu *vcpu)
+{
+	return keel_guest_has(vcpu, X86_FEATURE_SPEC_CTRL) ||
+	       keel_guest_has(vcpu, X86_FEATURE_AMD_IBPB);
+}
+
 int keel_spec_ctrl_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host)
 {
 	if (!keel_spec_ctrl_bits(vcpu, host))
@@ -56,8 +64,7 @@ int keel_spec_ctrl_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 
 int keel_pred_cmd_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 {
-	if (!host && !keel_guest_has(vcpu, X86_FEATURE_SPEC_CTRL) &&
-	    !keel_guest_has(vcpu, X86_FEATURE_AMD_IBPB))
+	if (!host && !keel_guest_has_ibpb(vcpu))
 		return 1;
 	if (data & ~(u64)PRED_CMD_IBPB)
 		return 1;

@@ -52,7 +52,7 @@ static bool keel_cr0_change_valid(struct keel_vcpu *vcpu, unsigned long cr0)
 	if (is && !(vcpu->efer & EFER_LME) && (vcpu->cr4 & X86_CR4_PAE) &&
 	    ((cr0 ^ vcpu->cr0) & KEEL_CR0_PDPTE)) {
 		keel_need(vcpu, KEEL_R_CR3);
-		return keel_pdptrs_valid(vcpu, vcpu->cr3);
+		return keel_pdptrs_load(vcpu, vcpu->cr3);
 	}
 	return true;
 }
@@ -79,7 +79,7 @@ int keel_set_cr0(struct keel_vcpu *vcpu, unsigned long cr0)
 		keel_dirty(vcpu, KEEL_R_EFER);
 	}
 	if (changed & KEEL_CR0_TLB)
-		keel_request(vcpu, KEEL_REQ_TLB_FLUSH);
+		keel_request(vcpu, KEEL_REQ_GUEST_FLUSH);
 	return 0;
 }
 
@@ -94,13 +94,13 @@ int keel_set_cr3(struct keel_vcpu *vcpu, unsigned long cr3)
 	}
 	if (cr3 & vcpu->cpuid.gpa_rsvd)
 		return 1;
-	if (keel_pae_paging(vcpu->cr0, vcpu->cr4, vcpu->efer) && !keel_pdptrs_valid(vcpu, cr3))
+	if (keel_pae_paging(vcpu->cr0, vcpu->cr4, vcpu->efer) && !keel_pdptrs_load(vcpu, cr3))
 		return 1;
 
 	vcpu->cr3 = cr3;
 	keel_dirty(vcpu, KEEL_R_CR3);
 	if (!keep_tlb)
-		keel_request(vcpu, KEEL_REQ_TLB_FLUSH);
+		keel_request(vcpu, KEEL_REQ_GUEST_FLUSH);
 	return 0;
 }
 
@@ -113,7 +113,7 @@ static bool keel_cr4_change_valid(struct keel_vcpu *vcpu, unsigned long cr4)
 			return false;
 	} else if ((vcpu->cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && (changed & KEEL_CR4_PDPTE)) {
 		keel_need(vcpu, KEEL_R_CR3);
-		if (!keel_pdptrs_valid(vcpu, vcpu->cr3))
+		if (!keel_pdptrs_load(vcpu, vcpu->cr3))
 			return false;
 	}
 	if (changed & cr4 & X86_CR4_PCIDE) {
@@ -140,7 +140,7 @@ int keel_set_cr4(struct keel_vcpu *vcpu, unsigned long cr4)
 	if (changed & (X86_CR4_OSXSAVE | X86_CR4_PKE))
 		keel_cpuid_runtime_update(vcpu);
 	if (changed & KEEL_CR4_TLB)
-		keel_request(vcpu, KEEL_REQ_TLB_FLUSH);
+		keel_request(vcpu, KEEL_REQ_GUEST_FLUSH);
 	return 0;
 }
 
@@ -179,7 +179,7 @@ int keel_set_efer(struct keel_vcpu *vcpu, u64 efer, bool host)
 	efer = (efer & ~(u64)EFER_LMA) | (vcpu->efer & EFER_LMA);
 	/* NX gives bit 63 of an entry another meaning. */
 	if ((efer ^ vcpu->efer) & EFER_NX)
-		keel_request(vcpu, KEEL_REQ_TLB_FLUSH);
+		keel_request(vcpu, KEEL_REQ_GUEST_FLUSH);
 	vcpu->efer = efer;
 	keel_dirty(vcpu, KEEL_R_EFER);
 	return 0;
@@ -278,7 +278,7 @@ void keel_regs_reset(struct keel_vcpu *vcpu, bool init)
 	keel_dirty(vcpu, KEEL_R_ALL & ~KEEL_R_SYSMSR);
 	keel_fpu_xcr0_changed(vcpu);
 	keel_cpuid_runtime_update(vcpu);
-	keel_request(vcpu, KEEL_REQ_TLB_FLUSH);
+	keel_request(vcpu, KEEL_REQ_GUEST_FLUSH);
 	keel_request(vcpu, KEEL_REQ_EVENT);
 }
 
@@ -398,13 +398,23 @@ static void keel_sregs_apply(struct keel_vcpu *vcpu, const struct kvm_sregs *s)
 		keel_set_cr8(vcpu, s->cr8 & 0xf);
 	keel_fpu_xcr0_changed(vcpu);
 	keel_cpuid_runtime_update(vcpu);
-	keel_request(vcpu, KEEL_REQ_TLB_FLUSH);
+	keel_request(vcpu, KEEL_REQ_GUEST_FLUSH);
 	keel_request(vcpu, KEEL_REQ_EVENT);
 
 	/* Clients that put the boot CPU back to its reset vector expect it to run. */
 	if (vcpu->id == vcpu->vm->bsp_id && keel_rip(vcpu) == 0xfff0 &&
 	    s->cs.selector == 0xf000 && s->cs.base == 0xffff0000 && !(s->cr0 & X86_CR0_PE))
 		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+}
+
+/* The client's order of filling memory and registers is its own: none is no error. */
+static void keel_sregs_pdptrs(struct keel_vcpu *vcpu)
+{
+	if (keel_pae_paging(vcpu->cr0, vcpu->cr4, vcpu->efer) &&
+	    !keel_pdptrs_load(vcpu, vcpu->cr3)) {
+		memset(vcpu->pdptr, 0, sizeof(vcpu->pdptr));
+		keel_dirty(vcpu, KEEL_R_PDPTR);
+	}
 }
 
 int keel_set_sregs(struct keel_vcpu *vcpu, struct kvm_sregs *sregs)
@@ -414,6 +424,7 @@ int keel_set_sregs(struct keel_vcpu *vcpu, struct kvm_sregs *sregs)
 	if (!keel_sregs_valid(vcpu, sregs) || keel_set_apic_base(vcpu, sregs->apic_base, true))
 		return -EINVAL;
 	keel_sregs_apply(vcpu, sregs);
+	keel_sregs_pdptrs(vcpu);
 	vector = find_first_bit((unsigned long *)sregs->interrupt_bitmap, KVM_NR_INTERRUPTS);
 	if (vector < KVM_NR_INTERRUPTS) {
 		vcpu->events.irq.injected = true;
@@ -434,11 +445,11 @@ int keel_get_sregs2(struct keel_vcpu *vcpu, struct kvm_sregs2 *sregs)
 	keel_get_sregs_common(vcpu, &s);
 	memset(sregs, 0, sizeof(*sregs));
 	memcpy(sregs, &s, offsetof(struct kvm_sregs, interrupt_bitmap));
-	/* The CPU reads them from memory at need; so does this. */
-	if (keel_pae_paging(vcpu->cr0, vcpu->cr4, vcpu->efer) &&
-	    !keel_gpa_read(vcpu->vm, vcpu->cr3 & GENMASK(31, 5), sregs->pdptrs,
-			   sizeof(sregs->pdptrs)))
+	if (keel_pae_paging(vcpu->cr0, vcpu->cr4, vcpu->efer)) {
+		keel_need(vcpu, KEEL_R_PDPTR);
+		memcpy(sregs->pdptrs, vcpu->pdptr, sizeof(sregs->pdptrs));
 		sregs->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
+	}
 	return 0;
 }
 
@@ -455,5 +466,11 @@ int keel_set_sregs2(struct keel_vcpu *vcpu, struct kvm_sregs2 *sregs)
 	if (!keel_sregs_valid(vcpu, &s) || keel_set_apic_base(vcpu, s.apic_base, true))
 		return -EINVAL;
 	keel_sregs_apply(vcpu, &s);
+	if (pdptrs) {
+		memcpy(vcpu->pdptr, sregs->pdptrs, sizeof(vcpu->pdptr));
+		keel_dirty(vcpu, KEEL_R_PDPTR);
+	} else {
+		keel_sregs_pdptrs(vcpu);
+	}
 	return 0;
 }

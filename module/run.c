@@ -75,7 +75,7 @@ static int serve_slow_requests(struct keel_vcpu *vcpu)
 		return keel_exit_tpr_access(vcpu);
 	if (take_request(vcpu, KEEL_REQ_RELOAD_ROOT)) {
 		keel_ops.set_root(vcpu, vcpu->vm->tdp.root_hpa);
-		keel_ops.flush_tlb(vcpu);
+		keel_ops.flush_tlb(vcpu, KEEL_FLUSH_TDP);
 	}
 	if (take_request(vcpu, KEEL_REQ_CLOCK)) {
 		int ret = keel_clock_update(vcpu);
@@ -96,8 +96,8 @@ static int serve_slow_requests(struct keel_vcpu *vcpu)
 	return KEEL_RESUME;
 }
 
-#define FAST_REQUESTS	(BIT(KEEL_REQ_EVENT) | BIT(KEEL_REQ_TLB_FLUSH) | BIT(KEEL_REQ_TIMER) | \
-			 BIT(KEEL_REQ_UNBLOCK))
+#define FAST_REQUESTS	(BIT(KEEL_REQ_EVENT) | BIT(KEEL_REQ_TLB_FLUSH) | \
+			 BIT(KEEL_REQ_GUEST_FLUSH) | BIT(KEEL_REQ_TIMER) | BIT(KEEL_REQ_UNBLOCK))
 
 /* All that waits before an entry.  KEEL_RESUME: enter now. */
 static int serve_requests(struct keel_vcpu *vcpu)
@@ -113,7 +113,11 @@ static int serve_requests(struct keel_vcpu *vcpu)
 	}
 	if (take_request(vcpu, KEEL_REQ_TLB_FLUSH)) {
 		vcpu->stats.tlb_flush++;
-		keel_ops.flush_tlb(vcpu);
+		keel_ops.flush_tlb(vcpu, KEEL_FLUSH_TDP);
+	}
+	if (take_request(vcpu, KEEL_REQ_GUEST_FLUSH)) {
+		vcpu->stats.tlb_flush++;
+		keel_ops.flush_tlb(vcpu, KEEL_FLUSH_GUEST);
 	}
 	if (take_request(vcpu, KEEL_REQ_TIMER))
 		keel_lapic_timer_inject(vcpu);
@@ -171,7 +175,8 @@ static bool enter_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
 		return false;
 	}
 
-	trace_keel_entry(vcpu->id, vcpu->rip);
+	if (trace_keel_entry_enabled())
+		trace_keel_entry(vcpu->id, keel_rip(vcpu));
 	WRITE_ONCE(vcpu->stats.guest_mode, 1);
 	keel_guest_time_begin();
 	keel_switch_guest_dr(vcpu);
@@ -197,7 +202,8 @@ static bool enter_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
 		keel_events_requeue(&vcpu->events, &exit->vectoring);
 		set_bit(KEEL_REQ_EVENT, &vcpu->requests);
 	}
-	trace_keel_exit(vcpu->id, vcpu->rip, exit);
+	if (trace_keel_exit_enabled())
+		trace_keel_exit(vcpu->id, keel_rip(vcpu), exit);
 	return true;
 }
 
@@ -335,6 +341,7 @@ static void wait_for_event(struct keel_vcpu *vcpu)
 static int block(struct keel_vcpu *vcpu)
 {
 	keel_vcpu_put(vcpu);
+	keel_lapic_timer_sleep(vcpu);
 	if (!keel_vcpu_runnable(vcpu))
 		wait_for_event(vcpu);
 	if (!keel_vcpu_runnable(vcpu))

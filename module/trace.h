@@ -41,11 +41,15 @@ TRACE_EVENT(keel_entry,
 	{ KEEL_EXIT_MONITOR, "monitor" },			\
 	{ KEEL_EXIT_MWAIT, "mwait" },				\
 	{ KEEL_EXIT_INVD, "invd" },				\
-	{ KEEL_EXIT_INVLPGA, "forbidden" },			\
+	{ KEEL_EXIT_FORBIDDEN, "forbidden" },			\
 	{ KEEL_EXIT_XSETBV, "xsetbv" },				\
 	{ KEEL_EXIT_IRQ_WINDOW, "irq-window" },			\
 	{ KEEL_EXIT_NMI_WINDOW, "nmi-window" },			\
+	{ KEEL_EXIT_TIMER, "timer" },				\
+	{ KEEL_EXIT_EOI, "eoi" },				\
+	{ KEEL_EXIT_APIC_WRITE, "apic-write" },			\
 	{ KEEL_EXIT_TPR, "tpr" },				\
+	{ KEEL_EXIT_TASK_SWITCH, "task-switch" },		\
 	{ KEEL_EXIT_SHUTDOWN, "shutdown" },			\
 	{ KEEL_EXIT_FAIL_ENTRY, "fail-entry" },			\
 	{ KEEL_EXIT_EMULATE, "emulate" }

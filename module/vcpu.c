@@ -1,17 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A vCPU's lifetime; loading it on a CPU and putting it away; kicking it. */
 #include <linux/anon_inodes.h>
+#include <linux/atomic.h>
 #include <linux/fcntl.h>
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/percpu.h>
 #include <linux/smp.h>
+#include <asm/cpufeature.h>
+#include <asm/nospec-branch.h>
 
 #include "compat.h"
 #include "keel.h"
 #include "trace.h"
 
 /* ---- load and put ----------------------------------------------------------------- */
+
+static atomic64_t last_serial;
+static DEFINE_PER_CPU(u64, ran_last);	/* serial of the vCPU that ran here last */
+
+/*
+ * Another vCPU's branch predictions must not steer this one's: each is a domain of its
+ * own, even in one VM, where the guest may put programs that distrust each other on
+ * different vCPUs.  Not needed where each exit has a barrier.
+ */
+static void separate_predictions(struct keel_vcpu *vcpu)
+{
+	if (__this_cpu_read(ran_last) == vcpu->serial)
+		return;
+	__this_cpu_write(ran_last, vcpu->serial);
+	if (!cpu_feature_enabled(X86_FEATURE_IBPB_ON_VMEXIT))
+		indirect_branch_prediction_barrier();
+}
 
 /**
  * keel_vcpu_load() - make this vCPU's state current on this CPU
@@ -30,6 +51,7 @@ void keel_vcpu_load(struct keel_vcpu *vcpu)
 	keel_fpu_load(vcpu);
 	cpu = smp_processor_id();
 	WRITE_ONCE(vcpu->cpu, cpu);
+	separate_predictions(vcpu);
 	keel_tsc_load(vcpu, cpu);
 	keel_ops.load(vcpu, cpu);
 	vcpu->loaded = true;
@@ -123,7 +145,7 @@ void keel_vcpu_reset(struct keel_vcpu *vcpu, bool init)
 	vcpu->dirty = KEEL_R_ALL | KEEL_R_TSC;
 	keel_ops.vcpu_reset(vcpu, init);
 	keel_request(vcpu, KEEL_REQ_EVENT);
-	keel_request(vcpu, KEEL_REQ_TLB_FLUSH);
+	keel_request(vcpu, KEEL_REQ_GUEST_FLUSH);
 }
 
 /* ---- lifetime --------------------------------------------------------------------- */
@@ -156,6 +178,7 @@ static void vcpu_init(struct keel_vcpu *vcpu, struct keel_vm *vm, u32 id)
 {
 	vcpu->vm = vm;
 	vcpu->id = id;
+	vcpu->serial = atomic64_inc_return(&last_serial);
 	vcpu->cpu = -1;
 	vcpu->mode = KEEL_OUTSIDE;
 	mutex_init(&vcpu->mutex);

@@ -22,6 +22,23 @@ event_SRCS := module/event.c
 UNIT_TESTS += lapic_regs
 lapic_regs_SRCS := module/irqchip/lapic_regs.c
 
+# Fields and bits of VMX are in the kernel's own header, which only a kernel's headers have.
+CACHE := $(or $(KEEL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keel)
+kernel_x86 := $(patsubst %/include/asm/vmx.h,%,$(firstword $(wildcard \
+	$(addsuffix /arch/x86/include/asm/vmx.h,$(KDIR) $(CACHE)/headers/*/usr/src/*-common \
+	/lib/modules/$(shell uname -r)/source /usr/src/linux-headers-*-common))))
+ifneq ($(kernel_x86),)
+UNIT_TESTS += vmx_check
+else
+run: no_vmx_check
+no_vmx_check:
+	@echo "# unit/vmx_check: left out, no kernel headers"
+endif
+vmx_check_SRCS := $(addprefix module/vmx/,check.c check_ctl.c check_seg.c) \
+	selftests/unit/vmx_state.c
+vmx_check_CFLAGS := -include $(unit_dir)/unit/vmx_fake.h \
+	-idirafter $(kernel_x86) -idirafter $(kernel_x86)/include
+
 UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
 	       -Wno-missing-field-initializers -fno-strict-aliasing -fno-omit-frame-pointer \
 	       -fsanitize=address,undefined -fno-sanitize-recover=all \
@@ -46,4 +63,4 @@ run: $(bins)
 clean:
 	rm -f $(bins)
 
-.PHONY: all run clean
+.PHONY: all run clean no_vmx_check

@@ -36,7 +36,22 @@ bool keel_irq_pending(struct keel_vcpu *vcpu)
 }
 
 /**
- * keel_irq_take() - take the interrupt that keel_irq_pending() saw
+ * keel_irq_to_inject() - is there one that software has to inject?
+ * @vcpu: the vCPU
+ *
+ * As keel_irq_pending(), without what the CPU delivers by itself.
+ */
+bool keel_irq_to_inject(struct keel_vcpu *vcpu)
+{
+	if (likely(!vcpu->apicv))
+		return keel_irq_pending(vcpu);
+	if (atomic_read(&vcpu->lapic->timer.pending))
+		keel_lapic_timer_inject(vcpu);
+	return extint_pending(vcpu);
+}
+
+/**
+ * keel_irq_take() - take the interrupt that keel_irq_to_inject() saw
  * @vcpu: the vCPU
  *
  * Return: the vector; -1 if it went away.
@@ -48,7 +63,7 @@ int keel_irq_take(struct keel_vcpu *vcpu)
 	if (extint_pending(vcpu))
 		return vcpu->vm->irqchip.mode == KEEL_IRQCHIP_KERNEL ?
 		       keel_pic_inta(vcpu->vm) : keel_lapic_extint(vcpu, true);
-	return keel_lapic_take(vcpu);
+	return vcpu->apicv ? -1 : keel_lapic_take(vcpu);
 }
 
 /* ---- life -------------------------------------------------------------------------- */

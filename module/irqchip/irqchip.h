@@ -99,6 +99,7 @@ int keel_irqchip_set(struct keel_vm *vm, const struct kvm_irqchip *chip);
 
 /* Interrupt of @vcpu by any in-kernel source: ExtINT of the PIC or the local APIC. */
 bool keel_irq_pending(struct keel_vcpu *vcpu);
+bool keel_irq_to_inject(struct keel_vcpu *vcpu);
 /* Take it: IRR to ISR (or PIC INTA).  The vector, or -1 if it went away. */
 int keel_irq_take(struct keel_vcpu *vcpu);
 
@@ -136,6 +137,14 @@ bool keel_lapic_accepts_extint(struct keel_vcpu *vcpu);	/* LVT0 lets the PIC thr
 int keel_lapic_highest_irr(struct keel_vcpu *vcpu);
 u8 keel_lapic_tpr(struct keel_vcpu *vcpu);		/* as CR8: 0..15 */
 void keel_lapic_set_tpr(struct keel_vcpu *vcpu, u8 cr8);
+/* For back ends with a local APIC in the CPU. */
+void *keel_lapic_page(struct keel_vcpu *vcpu);
+int keel_lapic_sync_irr(struct keel_vcpu *vcpu);
+int keel_lapic_highest_isr(struct keel_vcpu *vcpu);
+bool keel_lapic_in_service(struct keel_vcpu *vcpu, u8 vector);
+void keel_lapic_eoi_exits(struct keel_vcpu *vcpu, u64 bits[4]);
+void keel_lapic_eoi_done(struct keel_vcpu *vcpu, u8 vector);
+void keel_lapic_written(struct keel_vcpu *vcpu, unsigned int reg);
 /* Deliver to whoever matches; number reached (0 none, -1 all masked).  Any context (irqs off ok). */
 int keel_apic_deliver(struct keel_vm *vm, struct keel_vcpu *src, const struct keel_apic_msg *msg);
 bool keel_lapic_mmio_match(struct keel_vcpu *vcpu, gpa_t addr);
@@ -157,6 +166,9 @@ void keel_lapic_latch_sipi(struct keel_vcpu *vcpu);	/* KVM_SET_MP_STATE(SIPI_REC
 int keel_lapic_set_extint(struct keel_vcpu *vcpu, u8 vector);
 /* Local APIC timer fired (KEEL_REQ_TIMER): inject; wakeups are done by the hrtimer itself. */
 void keel_lapic_timer_inject(struct keel_vcpu *vcpu);
+/* vcpu->exit_at has come, or is still to come; and: the vCPU goes to sleep in HLT. */
+void keel_lapic_timer_exit(struct keel_vcpu *vcpu);
+void keel_lapic_timer_sleep(struct keel_vcpu *vcpu);
 /* The TSC offset or frequency changed: re-arm. */
 void keel_lapic_timer_restart(struct keel_vcpu *vcpu);
 /* PV EOI (MSR_KVM_PV_EOI_EN) */

@@ -12,6 +12,32 @@
 
 /* ---- IRR to ISR to EOI ------------------------------------------------------------ */
 
+/**
+ * lapic_take_posted() - put into IRR and TMR what came for a vCPU with apicv
+ * @apic: the vCPU's local APIC
+ *
+ * The vCPU's own thread, the guest not running.
+ */
+void lapic_take_posted(struct keel_lapic *apic)
+{
+	unsigned int off;
+
+	/* Pairs with the order in accept_vector(): the bits first, then the hint. */
+	xchg(&apic->posted_hint, false);
+	for (off = 0; off < sizeof(apic->posted); off += 16) {
+		u32 bits = xchg((u32 *)(apic->posted + off), 0);
+		u32 level = lapic_get(apic->posted_level, off);
+
+		if (!bits)
+			continue;
+		/* TMR first, as in accept_vector(), which may still be at work on the page itself. */
+		atomic_andnot(bits & ~level, apic->page + LAPIC_TMR + off);
+		atomic_or(bits & level, apic->page + LAPIC_TMR + off);
+		atomic_or(bits, apic->page + LAPIC_IRR + off);
+		WRITE_ONCE(apic->irr_hint, true);
+	}
+}
+
 /*
  * The hint makes the common case, nothing there, one load.  Setters set the bit,
  * then the hint.  The taker clears the hint, then its bit, then looks again and
@@ -20,6 +46,8 @@
  */
 static int highest_irr(struct keel_lapic *apic)
 {
+	if (unlikely(READ_ONCE(apic->posted_hint)))
+		lapic_take_posted(apic);
 	return READ_ONCE(apic->irr_hint) ? lapic_vec_highest(apic->page, LAPIC_IRR) : -1;
 }
 
@@ -35,7 +63,8 @@ static void clear_irr(struct keel_lapic *apic, u8 vector)
 
 static u8 priority(struct keel_lapic *apic)
 {
-	return apic->isr_count ? lapic_ppr(apic->page) : lapic_get(apic->page, LAPIC_TPR);
+	return apic->isr_count || apic->vcpu->apicv ? lapic_ppr(apic->page) :
+						      lapic_get(apic->page, LAPIC_TPR);
 }
 
 /**
@@ -93,15 +122,26 @@ int keel_lapic_take(struct keel_vcpu *vcpu)
  */
 void lapic_eoi(struct keel_lapic *apic)
 {
-	struct keel_vcpu *vcpu = apic->vcpu;
 	int vector = lapic_vec_highest(apic->page, LAPIC_ISR);
-	bool level;
 
 	if (vector < 0)
 		return;
 	lapic_vec_clear(apic->page, LAPIC_ISR, vector);
 	apic->isr_count--;
-	keel_request(vcpu, KEEL_REQ_EVENT);
+	apic->vcpu->apicv_stale = true;
+	keel_request(apic->vcpu, KEEL_REQ_EVENT);
+	keel_lapic_eoi_done(apic->vcpu, vector);
+}
+
+/**
+ * keel_lapic_eoi_done() - tell who waits for it of an EOI that the APIC itself is done with
+ * @vcpu: the vCPU
+ * @vector: the interrupt that was in service
+ */
+void keel_lapic_eoi_done(struct keel_vcpu *vcpu, u8 vector)
+{
+	struct keel_lapic *apic = vcpu->lapic;
+	bool level;
 
 	level = lapic_vec_test(apic->page, LAPIC_TMR, vector);
 	if (level && lapic_get(apic->page, LAPIC_SVR) & LAPIC_SVR_NO_EOI_BCAST)
@@ -112,6 +152,94 @@ void lapic_eoi(struct keel_lapic *apic)
 		apic->split_eoi = vector;
 		keel_request(vcpu, KEEL_REQ_IOAPIC_EOI);
 	}
+}
+
+/* ---- local APICs in the CPU --------------------------------------------------------- */
+
+/* The register page: the CPU's virtual-APIC page. */
+void *keel_lapic_page(struct keel_vcpu *vcpu)
+{
+	return vcpu->lapic->page;
+}
+
+/**
+ * keel_lapic_sync_irr() - before an entry with apicv: the highest vector of IRR, -1 none
+ * @vcpu: the vCPU; interrupts off
+ */
+int keel_lapic_sync_irr(struct keel_vcpu *vcpu)
+{
+	struct keel_lapic *apic = vcpu->lapic;
+	int irr = highest_irr(apic);
+
+	/* The CPU has delivered the last one; only this thread sets bits while apicv is on. */
+	if (irr < 0 && READ_ONCE(apic->irr_hint))
+		WRITE_ONCE(apic->irr_hint, false);
+	return irr;
+}
+
+int keel_lapic_highest_isr(struct keel_vcpu *vcpu)
+{
+	return lapic_vec_highest(vcpu->lapic->page, LAPIC_ISR);
+}
+
+bool keel_lapic_in_service(struct keel_vcpu *vcpu, u8 vector)
+{
+	return lapic_vec_test(vcpu->lapic->page, LAPIC_ISR, vector);
+}
+
+/* Is the end of this interrupt of interest to anybody but its local APIC? */
+static bool eoi_matters(struct keel_lapic *apic, u8 vector)
+{
+	struct keel_vm *vm = apic->vcpu->vm;
+
+	if (keel_irqchip_full(&vm->irqchip))
+		return lapic_vec_test(apic->page, LAPIC_TMR, vector) ||
+		       keel_ioapic_has_vector(vm, vector);
+	return lapic_vec_test(apic->page, LAPIC_TMR, vector);
+}
+
+/**
+ * keel_lapic_eoi_exits() - which EOIs must not stay inside the CPU
+ * @vcpu: the vCPU
+ * @bits: a bit for each vector: those of interrupts that wait now are brought up to date
+ */
+void keel_lapic_eoi_exits(struct keel_vcpu *vcpu, u64 bits[4])
+{
+	struct keel_lapic *apic = vcpu->lapic;
+	unsigned long word;
+	unsigned int i, bit;
+
+	for (i = 0; i < 8; i++) {
+		word = lapic_get(apic->page, LAPIC_IRR + i * 16);
+		for_each_set_bit(bit, &word, 32)
+			__assign_bit(i * 32 + bit, (unsigned long *)bits,
+				     eoi_matters(apic, i * 32 + bit));
+	}
+}
+
+/**
+ * keel_lapic_written() - the guest has written a register of the page without an exit before
+ * @vcpu: the vCPU
+ * @reg: offset of the register
+ */
+void keel_lapic_written(struct keel_vcpu *vcpu, unsigned int reg)
+{
+	struct keel_lapic *apic = vcpu->lapic;
+
+	reg = array_index_nospec(reg & 0xff0, LAPIC_PAGE_SIZE);
+	lapic_reg_write(apic, reg, lapic_get(apic->page, reg));
+}
+
+/* In x2APIC mode the CPU can do it, where there is one that can at all. */
+static void update_apicv(struct keel_lapic *apic)
+{
+	bool on = keel_caps.apicv && lapic_x2apic(apic);
+
+	if (apic->vcpu->apicv == on)
+		return;
+	WRITE_ONCE(apic->vcpu->apicv, on);
+	lapic_recount(apic);
+	keel_request(apic->vcpu, KEEL_REQ_EVENT);
 }
 
 /**
@@ -266,6 +394,7 @@ static void set_ids(struct keel_lapic *apic)
 void lapic_recount(struct keel_lapic *apic)
 {
 	apic->isr_count = lapic_vec_count(apic->page, LAPIC_ISR);
+	apic->vcpu->apicv_stale = true;
 	WRITE_ONCE(apic->irr_hint, true);
 }
 
@@ -280,8 +409,10 @@ static void reset_regs(struct keel_lapic *apic)
 	/* The hint first: an interrupt that arrives meanwhile sets both after that. */
 	WRITE_ONCE(apic->irr_hint, false);
 	smp_mb();
+	lapic_take_posted(apic);
 	lapic_regs_reset(apic->page, true);
 	apic->isr_count = 0;
+	apic->vcpu->apicv_stale = true;
 	if (lapic_x2apic(apic))
 		lapic_set(apic->page, LAPIC_LDR, lapic_x2apic_ldr(apic->vcpu->id));
 	/* Firmware that never heard of an APIC expects the PIC to get through. */
@@ -303,6 +434,7 @@ static void base_changed(struct keel_lapic *apic, u64 old, u64 new, bool host)
 		reset_regs(apic);
 	else if (lapic_mode(new) != KEEL_APIC_DISABLED)
 		set_ids(apic);
+	update_apicv(apic);
 	lapic_map_rebuild(apic->vcpu->vm);
 	keel_request(apic->vcpu, KEEL_REQ_EVENT);
 }
@@ -373,8 +505,9 @@ void keel_pv_eoi_sync_to(struct keel_vcpu *vcpu)
 	struct keel_lapic *apic = vcpu->lapic;
 	int vector;
 
+	/* With apicv an EOI does not exit, nor does isr_count hold. */
 	if (!apic || !(apic->pv_eoi_msr & KVM_MSR_ENABLED) || apic->pv_eoi_offered ||
-	    !apic->isr_count || READ_ONCE(apic->irr_hint))
+	    vcpu->apicv || !apic->isr_count || READ_ONCE(apic->irr_hint))
 		return;
 	vector = lapic_vec_highest(apic->page, LAPIC_ISR);
 	if (lapic_vec_test(apic->page, LAPIC_TMR, vector) ||
@@ -442,6 +575,7 @@ void keel_lapic_reset(struct keel_vcpu *vcpu, bool init)
 		apic->arb = 0;
 	}
 	reset_regs(apic);
+	update_apicv(apic);
 	apic->pv_eoi_msr = 0;
 	apic->pv_eoi_offered = false;
 	vcpu->vapic = false;

@@ -3,7 +3,9 @@
  * The local APIC of one vCPU, between the lapic*.c files.
  *
  * No lock.  Who writes what:
- *   IRR, TMR	anybody, by atomic bit operations
+ *   IRR, TMR	anybody, by atomic bit operations; with vcpu->apicv the vCPU's own thread, while
+ *		the guest does not run
+ *   posted*	anybody, likewise
  *   ISR, TPR and all other registers: the vCPU's own thread (vcpu->mutex)
  *   @esr_latch, @events, @sipi_vector, @timer.pending: anybody, atomically
  * Others read LDR, DFR, ID, SVR and the LVTs without a lock, one 32-bit word at
@@ -48,7 +50,9 @@ struct keel_lapic_timer {
 /**
  * struct keel_lapic - one local APIC
  * @page: the registers, in KVM_GET_LAPIC's layout
- * @irr_hint: false only if IRR is empty; see irr_pending() in lapic.c
+ * @irr_hint: false only if IRR is empty; see highest_irr() in lapic.c
+ * @posted, @posted_level, @posted_hint: with vcpu->apicv, what is to go to IRR and TMR, in their
+ *	layout: the CPU changes those two in ways of its own while the guest runs
  * @isr_count: bits set in ISR
  * @icr: the 64-bit ICR of x2APIC mode
  * @arb: how often a lowest-priority message was won
@@ -62,7 +66,8 @@ struct keel_lapic_timer {
 struct keel_lapic {
 	struct keel_vcpu *vcpu;
 	void *page;
-	bool irr_hint;
+	bool irr_hint, posted_hint;
+	u8 posted[0x80] __aligned(sizeof(long)), posted_level[0x80] __aligned(sizeof(long));
 	int isr_count;
 	u64 icr;
 	unsigned int arb;
@@ -100,6 +105,7 @@ static inline bool lapic_sw_enabled(const struct keel_lapic *apic)
 
 /* lapic.c */
 void lapic_recount(struct keel_lapic *apic);
+void lapic_take_posted(struct keel_lapic *apic);
 void lapic_eoi(struct keel_lapic *apic);
 void lapic_error(struct keel_lapic *apic, int esr_bit);
 void lapic_lvt0_nmi_track(struct keel_lapic *apic, u32 old, u32 new);

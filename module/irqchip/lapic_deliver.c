@@ -43,6 +43,25 @@ static void notify(struct keel_vcpu *vcpu, enum keel_request req)
 	keel_vcpu_kick(vcpu);
 }
 
+/*
+ * While the CPU has IRR and TMR to itself, what comes waits beside them, until the vCPU's thread
+ * puts it in.  A sender that still sees the old mode puts the vector where the thread looks in
+ * either.
+ */
+static bool post_vector(struct keel_lapic *apic, u8 vector, bool trig_level)
+{
+	if (trig_level)
+		lapic_vec_set(apic->posted_level, 0, vector);
+	else
+		lapic_vec_clear(apic->posted_level, 0, vector);
+	if (lapic_vec_test_and_set(apic->posted, 0, vector))
+		return true;
+	/* After the bit, which is a full barrier. */
+	WRITE_ONCE(apic->posted_hint, true);
+	notify(apic->vcpu, KEEL_REQ_EVENT);
+	return true;
+}
+
 static bool accept_vector(struct keel_lapic *apic, u8 vector, bool trig_level)
 {
 	if (!lapic_sw_enabled(apic))
@@ -51,6 +70,8 @@ static bool accept_vector(struct keel_lapic *apic, u8 vector, bool trig_level)
 		lapic_error(apic, LAPIC_ESR_RECV_ILLEGAL);
 		return false;
 	}
+	if (READ_ONCE(apic->vcpu->apicv))
+		return post_vector(apic, vector, trig_level);
 	/* TMR before IRR: whoever takes the vector must find the right mode for its EOI. */
 	if (lapic_vec_test(apic->page, LAPIC_TMR, vector) != trig_level) {
 		if (trig_level)

@@ -45,6 +45,7 @@ int keel_lapic_get_state(struct keel_vcpu *vcpu, struct kvm_lapic_state *s)
 	if (!apic)
 		return -EINVAL;
 	lapic_timer_freeze(apic);
+	lapic_take_posted(apic);
 	memcpy(s->regs, apic->page, sizeof(s->regs));
 	lapic_set(s->regs, LAPIC_ID, id_to_client(apic));
 	lapic_set(s->regs, LAPIC_VERSION, lapic_version(apic));

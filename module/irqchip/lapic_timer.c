@@ -66,6 +66,7 @@ static u64 guest_ticks_to_ns(struct keel_vcpu *vcpu, u64 ticks)
 	return sec * NSEC_PER_SEC + mul_u64_u64_div_u64(rest, NSEC_PER_SEC, hz) + !!rest;
 }
 
+/* The hrtimer, or as long as the vCPU runs, the CPU's own: see keel_lapic_set_deadline(). */
 static void start_deadline(struct keel_lapic *apic)
 {
 	struct keel_vcpu *vcpu = apic->vcpu;
@@ -126,6 +127,7 @@ static u64 remaining_ns(struct keel_lapic_timer *t)
 void lapic_timer_stop(struct keel_lapic *apic)
 {
 	hrtimer_cancel(&apic->timer.hrtimer);
+	apic->vcpu->exit_at = 0;
 	apic->timer.running = false;
 	atomic_set(&apic->timer.pending, 0);
 }
@@ -237,6 +239,15 @@ u64 keel_lapic_get_deadline(struct keel_vcpu *vcpu)
 	return apic->timer.deadline;
 }
 
+/*
+ * The run loop itself leaves the guest when the time has come, without an interrupt of the
+ * host's: for a guest's own WRMSR, in that loop.
+ */
+static bool timed_by_exit(struct keel_vcpu *vcpu)
+{
+	return keel_caps.timed_exit && vcpu->loaded;
+}
+
 /**
  * keel_lapic_set_deadline() - WRMSR of IA32_TSC_DEADLINE; 0 disarms.  Ignored in the
  * timer's other modes ('TSC-Deadline Mode').
@@ -251,7 +262,36 @@ void keel_lapic_set_deadline(struct keel_vcpu *vcpu, u64 tsc)
 		return;
 	lapic_timer_stop(apic);
 	apic->timer.deadline = tsc;
-	start_deadline(apic);
+	if (timed_by_exit(vcpu))
+		vcpu->exit_at = tsc;
+	else
+		start_deadline(apic);
+}
+
+/**
+ * keel_lapic_timer_exit() - the back end came back because of vcpu->exit_at
+ * @vcpu: the vCPU
+ *
+ * Its timer may be of few bits, and then the time has not come yet.
+ */
+void keel_lapic_timer_exit(struct keel_vcpu *vcpu)
+{
+	if (!vcpu->exit_at || keel_guest_tsc(vcpu, rdtsc()) < vcpu->exit_at)
+		return;
+	vcpu->exit_at = 0;
+	timer_expired(vcpu->lapic);
+}
+
+/**
+ * keel_lapic_timer_sleep() - no entry is to come soon: leave the deadline to the hrtimer
+ * @vcpu: the vCPU
+ */
+void keel_lapic_timer_sleep(struct keel_vcpu *vcpu)
+{
+	if (!vcpu->exit_at)
+		return;
+	vcpu->exit_at = 0;
+	start_deadline(vcpu->lapic);
 }
 
 /**
@@ -263,6 +303,9 @@ void keel_lapic_timer_restart(struct keel_vcpu *vcpu)
 	struct keel_lapic *apic = vcpu->lapic;
 
 	if (!apic || apic->timer.mode != LAPIC_TSC_DEADLINE || !apic->timer.deadline)
+		return;
+	/* What the back end looks at is the guest's own time. */
+	if (vcpu->exit_at)
 		return;
 	hrtimer_cancel(&apic->timer.hrtimer);
 	/* Time was up already under the old TSC: it stays so. */

@@ -180,7 +180,9 @@ static int walk_down(struct walk *k)
 		u64 index = (k->gva >> shift) & (BIT_ULL(k->index_bits) - 1);
 
 		k->where[k->level] = table + index * k->entry_size;
-		if (read_entry(k, &entry)) {
+		if (is_pdpte(k) && k->w->pdpte) {
+			entry = k->w->pdpte[index];
+		} else if (read_entry(k, &entry)) {
 			walk_fault(k, 0);
 			k->fault->not_memory = true;
 			return WALK_FAULT;

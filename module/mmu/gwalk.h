@@ -19,6 +19,7 @@ struct keel_vm;
  *	not, or -errno (a table in read-only memory: the write is lost, as on a machine with
  *	its tables in ROM).  NULL: leave the accessed and dirty bits alone.
  * @ctx: first argument of both
+ * @pdpte: the four PDPTEs of PAE paging; NULL: they are in memory
  * @cr0, @cr3, @cr4, @efer, @rflags: the guest's registers
  * @gpa_rsvd: bits of a guest-physical address beyond MAXPHYADDR
  * @pkru: read only with CR4.PKE in long mode
@@ -31,6 +32,7 @@ struct keel_gwalk {
 	int (*read)(void *ctx, gpa_t gpa, void *dst, size_t len);
 	int (*set_bits)(void *ctx, gpa_t gpa, u64 old, u64 new, int size);
 	void *ctx;
+	const u64 *pdpte;
 	unsigned long cr0, cr3, cr4, efer, rflags;
 	u64 gpa_rsvd;
 	u32 pkru;

@@ -91,7 +91,8 @@ void keel_mmu_flush(struct keel_vm *vm);
 
 /* guest_mem.c: gwalk.c's walk with this vCPU's registers and memory (see gwalk.h). */
 void keel_gwalk_init(struct keel_gwalk *w, struct keel_vcpu *vcpu);
-/* The PDPTEs of PAE paging at @cr3 are loadable (no reserved bits): MOV CR3 checks it. */
-bool keel_pdptrs_valid(struct keel_vcpu *vcpu, unsigned long cr3);
+/* The PDPTEs of PAE paging into vcpu->pdptr, as MOV CR3 does; false if it would fault. */
+bool keel_pdptrs_load(struct keel_vcpu *vcpu, unsigned long cr3);
+void keel_pdptrs_read(struct keel_vcpu *vcpu);
 
 #endif

@@ -20,90 +20,15 @@
 #include <asm/alternative.h>
 #include <asm/asm.h>
 #include <asm/cpufeatures.h>
-#include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
 #include "../compat.h"
 #include "switch.h"
+#include "../entry_macros.h"
 
 /* Kernels that know buffers to be cleared for guests alone have their own name for it. */
 #ifndef VM_CLEAR_CPU_BUFFERS
 #define VM_CLEAR_CPU_BUFFERS	CLEAR_CPU_BUFFERS
 #endif
-
-/* Byte offsets into vcpu->gpr (enum keel_gpr). */
-#define GPR_RCX	(1 * 8)
-#define GPR_RDX	(2 * 8)
-#define GPR_RBX	(3 * 8)
-#define GPR_RBP	(5 * 8)
-#define GPR_RSI	(6 * 8)
-#define GPR_RDI	(7 * 8)
-#define GPR_R8	(8 * 8)
-#define GPR_R9	(9 * 8)
-#define GPR_R10	(10 * 8)
-#define GPR_R11	(11 * 8)
-#define GPR_R12	(12 * 8)
-#define GPR_R13	(13 * 8)
-#define GPR_R14	(14 * 8)
-#define GPR_R15	(15 * 8)
-
-/* Operands where the stack pointer is after the prologue. */
-#define ON_STACK_GPR	0(%rsp)
-#define ON_STACK_SWITCH	8(%rsp)
-
-.macro load_guest_gprs
-	mov	GPR_RCX(%rdi), %rcx
-	mov	GPR_RDX(%rdi), %rdx
-	mov	GPR_RBX(%rdi), %rbx
-	mov	GPR_RBP(%rdi), %rbp
-	mov	GPR_RSI(%rdi), %rsi
-	mov	GPR_R8(%rdi), %r8
-	mov	GPR_R9(%rdi), %r9
-	mov	GPR_R10(%rdi), %r10
-	mov	GPR_R11(%rdi), %r11
-	mov	GPR_R12(%rdi), %r12
-	mov	GPR_R13(%rdi), %r13
-	mov	GPR_R14(%rdi), %r14
-	mov	GPR_R15(%rdi), %r15
-	mov	GPR_RDI(%rdi), %rdi
-.endm
-
-/* RAX is the host's (VMRUN's operand), RSP too; the others are the guest's. */
-.macro save_guest_gprs
-	push	%rdi
-	mov	8(%rsp), %rdi
-	mov	%rcx, GPR_RCX(%rdi)
-	mov	%rdx, GPR_RDX(%rdi)
-	mov	%rbx, GPR_RBX(%rdi)
-	mov	%rbp, GPR_RBP(%rdi)
-	mov	%rsi, GPR_RSI(%rdi)
-	mov	%r8, GPR_R8(%rdi)
-	mov	%r9, GPR_R9(%rdi)
-	mov	%r10, GPR_R10(%rdi)
-	mov	%r11, GPR_R11(%rdi)
-	mov	%r12, GPR_R12(%rdi)
-	mov	%r13, GPR_R13(%rdi)
-	mov	%r14, GPR_R14(%rdi)
-	mov	%r15, GPR_R15(%rdi)
-	pop	GPR_RDI(%rdi)
-.endm
-
-/* The guest's values must not be there for speculation in the host to use. */
-.macro clear_gprs
-	xor	%ecx, %ecx
-	xor	%edx, %edx
-	xor	%ebx, %ebx
-	xor	%ebp, %ebp
-	xor	%esi, %esi
-	xor	%edi, %edi
-	xor	%r8d, %r8d
-	xor	%r9d, %r9d
-	xor	%r10d, %r10d
-	xor	%r11d, %r11d
-	xor	%r12d, %r12d
-	xor	%r13d, %r13d
-	xor	%r14d, %r14d
-	xor	%r15d, %r15d
-.endm
 
 /*
  * A division by zero leaves the last quotient to be guessed from (Zen 1): a
@@ -114,32 +39,6 @@
 	xor	%edx, %edx
 	mov	$1, %ecx
 	ALTERNATIVE "", "div %ecx", X86_BUG_DIV0
-.endm
-
-/* RSI: struct svm_switch.  Clobbers RAX, RCX, RDX. */
-.macro guest_spec_ctrl
-	testl	$SWITCH_SPEC_SWAP, SWITCH_FLAGS(%rsi)
-	jz	.Lguest_spec_done
-	mov	SWITCH_GUEST_SPEC(%rsi), %eax
-	xor	%edx, %edx
-	mov	$MSR_IA32_SPEC_CTRL, %ecx
-	wrmsr
-.Lguest_spec_done:
-.endm
-
-.macro host_spec_ctrl
-	testl	$SWITCH_SPEC_SWAP, SWITCH_FLAGS(%rsi)
-	jz	.Lhost_spec_done
-	mov	$MSR_IA32_SPEC_CTRL, %ecx
-	testl	$SWITCH_SPEC_READ, SWITCH_FLAGS(%rsi)
-	jz	.Lhost_spec_write
-	rdmsr
-	mov	%eax, SWITCH_GUEST_SPEC(%rsi)
-.Lhost_spec_write:
-	mov	SWITCH_HOST_SPEC(%rsi), %eax
-	xor	%edx, %edx
-	wrmsr
-.Lhost_spec_done:
 .endm
 
 /* Where the host takes an IBPB for the way out of guests (SRSO, retbleed). */

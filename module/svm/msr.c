@@ -64,20 +64,6 @@ void svm_msrpm_free(struct svm_vcpu *svm)
 	free_pages((unsigned long)svm->msrpm, SVM_MSRPM_ORDER);
 }
 
-static bool guest_has_spec_ctrl(struct keel_vcpu *vcpu)
-{
-	return keel_guest_has(vcpu, X86_FEATURE_SPEC_CTRL) ||
-	       keel_guest_has(vcpu, X86_FEATURE_AMD_STIBP) ||
-	       keel_guest_has(vcpu, X86_FEATURE_AMD_IBRS) ||
-	       keel_guest_has(vcpu, X86_FEATURE_AMD_SSBD);
-}
-
-static bool guest_has_ibpb(struct keel_vcpu *vcpu)
-{
-	return keel_guest_has(vcpu, X86_FEATURE_SPEC_CTRL) ||
-	       keel_guest_has(vcpu, X86_FEATURE_AMD_IBPB);
-}
-
 /*
  * svm_msrpm_update(): the guest's CPUID, or what it did with SPEC_CTRL, changed
  *
@@ -87,56 +73,16 @@ static bool guest_has_ibpb(struct keel_vcpu *vcpu)
 void svm_msrpm_update(struct svm_vcpu *svm)
 {
 	struct keel_vcpu *vcpu = &svm->vcpu;
-	bool spec = svm_caps.spec_ctrl && guest_has_spec_ctrl(vcpu);
+	bool spec = svm_caps.spec_ctrl && keel_guest_has_spec_ctrl(vcpu);
 
 	svm->spec_open = spec && (svm_caps.v_spec_ctrl || svm->spec_open ||
 				  vcpu->sysmsr.spec_ctrl);
 	msrpm_set(svm, MSR_IA32_SPEC_CTRL, svm->spec_open, svm->spec_open);
 	/* Write-only: a read must give #GP, which the exit does. */
-	msrpm_set(svm, MSR_IA32_PRED_CMD, false, svm_caps.ibpb && guest_has_ibpb(vcpu));
+	msrpm_set(svm, MSR_IA32_PRED_CMD, false, svm_caps.ibpb && keel_guest_has_ibpb(vcpu));
 }
 
 /* ---- MSRs that exit --------------------------------------------------------------------- */
-
-static u64 spec_ctrl_bits(struct keel_vcpu *vcpu, bool host)
-{
-	u64 bits = 0;
-
-	if (host || keel_guest_has(vcpu, X86_FEATURE_SPEC_CTRL) ||
-	    keel_guest_has(vcpu, X86_FEATURE_AMD_IBRS))
-		bits |= boot_cpu_has(X86_FEATURE_IBRS) ? SPEC_CTRL_IBRS : 0;
-	if (host || keel_guest_has(vcpu, X86_FEATURE_AMD_STIBP) ||
-	    keel_guest_has(vcpu, X86_FEATURE_INTEL_STIBP))
-		bits |= boot_cpu_has(X86_FEATURE_STIBP) ? SPEC_CTRL_STIBP : 0;
-	if (host || keel_guest_has(vcpu, X86_FEATURE_AMD_SSBD) ||
-	    keel_guest_has(vcpu, X86_FEATURE_SPEC_CTRL_SSBD))
-		bits |= boot_cpu_has(X86_FEATURE_SSBD) ? SPEC_CTRL_SSBD : 0;
-	return bits;
-}
-
-static int set_spec_ctrl(struct svm_vcpu *svm, u64 data, bool host)
-{
-	struct keel_vcpu *vcpu = &svm->vcpu;
-
-	if (!svm_caps.spec_ctrl || (!host && !guest_has_spec_ctrl(vcpu)) ||
-	    (data & ~spec_ctrl_bits(vcpu, host)))
-		return 1;
-	keel_need(vcpu, KEEL_R_SYSMSR);
-	vcpu->sysmsr.spec_ctrl = data;
-	keel_dirty(vcpu, KEEL_R_SYSMSR);
-	svm_msrpm_update(svm);
-	return 0;
-}
-
-/* For a guest that may do so the map lets it through; here are user space and the others. */
-static int set_pred_cmd(struct svm_vcpu *svm, u64 data, bool host)
-{
-	if (!svm_caps.ibpb || (!host && !guest_has_ibpb(&svm->vcpu)) || (data & ~PRED_CMD_IBPB))
-		return 1;
-	if (data)
-		indirect_branch_prediction_barrier();
-	return 0;
-}
 
 /* Last-branch records and single-stepping of branches, where the CPU switches them itself. */
 static int set_debugctl(struct svm_vcpu *svm, u64 data)
@@ -163,12 +109,6 @@ int svm_msr_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host)
 	struct vmcb_save *save = &svm->vmcb->save;
 
 	switch (msr) {
-	case MSR_IA32_SPEC_CTRL:
-		if (!svm_caps.spec_ctrl || (!host && !guest_has_spec_ctrl(vcpu)))
-			return 1;
-		keel_need(vcpu, KEEL_R_SYSMSR);
-		*data = vcpu->sysmsr.spec_ctrl;
-		return 0;
 	case MSR_IA32_DEBUGCTLMSR:
 		keel_need(vcpu, KEEL_R_SYSMSR);
 		*data = vcpu->sysmsr.debugctl;
@@ -197,10 +137,6 @@ int svm_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 	struct svm_vcpu *svm = to_svm(vcpu);
 
 	switch (msr) {
-	case MSR_IA32_SPEC_CTRL:
-		return set_spec_ctrl(svm, data, host);
-	case MSR_IA32_PRED_CMD:
-		return set_pred_cmd(svm, data, host);
 	case MSR_IA32_DEBUGCTLMSR:
 		return set_debugctl(svm, data);
 	case MSR_AMD64_DE_CFG:
@@ -264,6 +200,8 @@ void svm_push_sysmsr(struct svm_vcpu *svm)
 	/* With V_SPEC_CTRL the CPU ORs this with the host's for as long as the guest runs. */
 	if (svm_caps.v_spec_ctrl)
 		save->spec_ctrl = m->spec_ctrl;
+	if (m->spec_ctrl && !svm->spec_open)
+		svm_msrpm_update(svm);
 	if (svm_caps.lbrv) {
 		save->dbgctl = m->debugctl;
 		svm->vmcb->control.lbr_ctl = m->debugctl ? LBR_ENABLE : 0;

@@ -3,13 +3,10 @@
  * A vCPU on SVM: its VMCB, intercepts, load and put, entering the guest.  The vendor
  * table is at the end.
  */
-#include <linux/atomic.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <asm/debugreg.h>
-#include <asm/mce.h>
 #include <asm/nospec-branch.h>
-#include <asm/ptrace.h>
 #include <asm/trapnr.h>
 
 #include "../guest_ctx.h"
@@ -17,8 +14,6 @@
 
 #define PAUSE_COUNT	3000	/* PAUSEs in a row before an exit, */
 #define PAUSE_THRESHOLD	128	/* no further apart than so many cycles */
-
-static atomic64_t last_serial;
 
 /* ---- intercepts ------------------------------------------------------------------------- */
 
@@ -49,21 +44,6 @@ void svm_update_cr_intercepts(struct svm_vcpu *svm)
 	c->intercept_cr_read = read;
 	c->intercept_cr_write = write;
 	svm_changed(svm, CLEAN_INTERCEPTS);
-}
-
-/*
- * #MC is the host's.  #DB and #AC: a guest can make the delivery of either cause
- * the next one for ever, with no instruction boundary for an interrupt in between
- * (CVE-2015-8104, CVE-2015-5307).  #UD for the other vendor's hypercall instruction,
- * which KVM's guests may use unless the client has turned that quirk off.
- */
-static u32 exception_intercepts(const struct keel_vcpu *vcpu)
-{
-	u32 vectors = BIT(X86_TRAP_MC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC);
-
-	if (!(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN))
-		vectors |= BIT(X86_TRAP_UD);
-	return vectors;
 }
 
 /*
@@ -113,7 +93,7 @@ static void update_intercepts(struct svm_vcpu *svm)
 	struct keel_vcpu *vcpu = &svm->vcpu;
 
 	svm_update_cr_intercepts(svm);
-	c->intercept_exceptions = exception_intercepts(vcpu);
+	c->intercept_exceptions = keel_exception_exits(vcpu);
 	c->intercept_misc1 = (c->intercept_misc1 & (ICPT_VINTR | ICPT_IRET)) |
 			     misc1_intercepts(vcpu);
 	c->intercept_misc2 = misc2_intercepts(vcpu);
@@ -129,31 +109,6 @@ static void svm_set_intercepts(struct keel_vcpu *vcpu)
 						keel_guest_has(vcpu, X86_FEATURE_RDPID));
 	svm_msrpm_update(svm);
 	update_intercepts(svm);
-}
-
-/* ---- instructions ------------------------------------------------------------------------ */
-
-/*
- * RF goes, as it does with each instruction that completes.  A guest that
- * single-steps (TF) is owed a #DB: the common code sees to it.
- */
-static void svm_skip_insn(struct keel_vcpu *vcpu, const struct keel_exit *exit)
-{
-	unsigned long rip = keel_rip(vcpu), next = rip + exit->insn_len;
-
-	/* Outside of 64-bit mode RIP wraps at 4G; asking for the mode is dearer than this. */
-	if (unlikely((rip ^ next) >> 32) && !keel_64bit(vcpu))
-		next = (u32)next;
-	keel_set_rip(vcpu, next);
-	if (keel_rflags(vcpu) & X86_EFLAGS_RF) {
-		vcpu->rflags &= ~X86_EFLAGS_RF;
-		keel_dirty(vcpu, KEEL_R_RFLAGS);
-	}
-	keel_need(vcpu, KEEL_R_SHADOW);
-	if (vcpu->int_shadow) {
-		vcpu->int_shadow = 0;
-		keel_dirty(vcpu, KEEL_R_SHADOW);
-	}
 }
 
 /* ---- the VMCB's life -------------------------------------------------------------------- */
@@ -224,7 +179,6 @@ static int svm_vcpu_create(struct keel_vcpu *vcpu)
 		return -ENOMEM;
 	}
 	svm->sw.vmcb_pa = __sme_pa(svm->vmcb);
-	svm->serial = atomic64_inc_return(&last_serial);
 	svm->asid_cpu = -1;
 	init_control(svm);
 	return 0;
@@ -258,33 +212,18 @@ static void svm_set_root(struct keel_vcpu *vcpu, hpa_t root)
 }
 
 /* The TLB holds guest-virtual to host-physical under the ASID: all of that goes. */
-static void svm_flush_tlb(struct keel_vcpu *vcpu)
+static void svm_flush_tlb(struct keel_vcpu *vcpu, enum keel_flush what)
 {
 	to_svm(vcpu)->flush = true;
 }
 
 /* ---- load and put ----------------------------------------------------------------------- */
 
-/*
- * Another vCPU's branch predictions must not steer this one's: each is a domain of its
- * own, even in one VM, where the guest may put programs that distrust each other on
- * different vCPUs.  Not needed where each exit has a barrier.
- */
-static void separate_predictions(struct svm_vcpu *svm, struct svm_cpu *cpu)
-{
-	if (cpu->last_vcpu == svm->serial)
-		return;
-	cpu->last_vcpu = svm->serial;
-	if (!cpu_feature_enabled(X86_FEATURE_IBPB_ON_VMEXIT))
-		indirect_branch_prediction_barrier();
-}
-
 static void svm_load(struct keel_vcpu *vcpu, int cpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct svm_cpu *c = per_cpu_ptr(&svm_cpus, cpu);
 
-	separate_predictions(svm, c);
 	svm_load_msrs(svm, c);
 	svm->sw.host_pa = c->host_pa;
 	if (svm->asid_cpu != cpu) {
@@ -427,29 +366,6 @@ static void before_entry(struct svm_vcpu *svm)
 	prepare_spec_ctrl(svm);
 }
 
-#ifdef CONFIG_X86_MCE
-/*
- * An intercepted #MC has not been delivered to anybody, and the next one before
- * MCG_STATUS.MCIP is cleared would shut the machine down (APM vol. 2, 'Machine Check
- * Exception' under 'Exception Intercepts').  The host's handler sees it as if user
- * mode had been interrupted, which the guest is to it: this thread may be killed
- * for a poisoned page, the machine goes on.
- */
-static void deliver_machine_check(void)
-{
-	struct pt_regs regs = {
-		.cs = 3,
-		.flags = X86_EFLAGS_IF,
-	};
-
-	do_machine_check(&regs);
-}
-#else
-static void deliver_machine_check(void)
-{
-}
-#endif
-
 static void after_exit(struct svm_vcpu *svm)
 {
 	struct keel_vcpu *vcpu = &svm->vcpu;
@@ -482,7 +398,7 @@ static void after_exit(struct svm_vcpu *svm)
 	if (svm_caps.vmcb_clean)
 		vmcb->control.clean = CLEAN_ALL;
 	if (unlikely(vmcb->control.exit_code == VMEXIT_EXCP0 + X86_TRAP_MC))
-		deliver_machine_check();
+		keel_deliver_machine_check();
 }
 
 /*
@@ -518,6 +434,7 @@ static void svm_enter(struct keel_vcpu *vcpu)
 
 const struct keel_backend svm_backend = {
 	.name		= "svm",
+	.vendors	= BIT(X86_VENDOR_AMD) | BIT(X86_VENDOR_HYGON),
 	.vm_size	= sizeof(struct svm_vm),
 	.vcpu_size	= sizeof(struct svm_vcpu),
 	.ident		= svm_ident,
@@ -536,7 +453,6 @@ const struct keel_backend svm_backend = {
 	.decode_exit	= svm_decode_exit,
 	.pull		= svm_pull,
 	.push		= svm_push,
-	.skip_insn	= svm_skip_insn,
 	.inject		= svm_inject,
 	.cancel_inject	= svm_cancel_inject,
 	.event_allowed	= svm_event_allowed,

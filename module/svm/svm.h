@@ -30,7 +30,6 @@ extern struct svm_caps svm_caps;
  * @on: SVM is on, by keel
  * @asid_gen: generation of ASIDs; a vCPU's number of an older one is void
  * @next_asid, @max_asid: the pool of this generation
- * @last_vcpu: svm_vcpu.serial of the vCPU that ran here last
  * @tsc_ratio, @tsc_aux: what these MSRs hold
  * @host_tsc_aux: the host's TSC_AUX
  * @hsave: page for VMRUN's own use (VM_HSAVE_PA)
@@ -40,7 +39,6 @@ struct svm_cpu {
 	bool on;
 	u64 asid_gen;
 	u32 next_asid, max_asid;
-	u64 last_vcpu;
 	u64 tsc_ratio;
 	u32 tsc_aux, host_tsc_aux;
 	u64 host_pa;
@@ -55,7 +53,6 @@ struct svm_vm {
 /**
  * struct svm_vcpu - all v (vcpu->mutex)
  * @sw: operands of the switch
- * @serial: names this vCPU for ever (C)
  * @asid_gen: generation of control.asid; 0 void
  * @asid_cpu: the CPU it belongs to
  * @flush: a flush of the guest's TLB entries is owed
@@ -76,7 +73,6 @@ struct svm_vcpu {
 	struct vmcb *vmcb;
 	void *msrpm;
 	struct svm_switch sw;
-	u64 serial;
 	u64 asid_gen;
 	int asid_cpu;
 	bool flush;

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From the VMCS's exit fields to struct keel_exit (SDM vol. 3, 'VM-Exit Information Fields',
+ * 'Basic VM-Exit Information', appendix 'VMX Basic Exit Reasons').  Each reason reads what it
+ * needs and no more.
+ */
+#define pr_fmt(fmt) "keel: " fmt
+
+#include <linux/kernel.h>
+#include <linux/percpu.h>
+#include <linux/printk.h>
+#include <asm/trapnr.h>
+
+#include "vmx.h"
+
+/* Bits of exit qualifications. */
+#define IO_SIZE			GENMASK(2, 0)	/* less 1 */
+#define IO_IN			BIT(3)
+#define IO_STRING		BIT(4)
+#define IO_REP			BIT(5)
+#define IO_PORT_SHIFT		16
+#define CR_NUMBER		GENMASK(3, 0)
+#define CR_GPR_SHIFT		8
+#define CR_TYPE_SHIFT		4
+#define DR_NUMBER		GENMASK(2, 0)
+#define DR_READ			BIT(4)
+#define DR_GPR_SHIFT		8
+#define DB_CAUSES		(GENMASK(3, 0) | BIT(13) | BIT(14))	/* B0-B3, BD, BS */
+#define EPT_NMI_UNBLOCKED	BIT(12)
+#define TASK_SOURCE_SHIFT	30
+
+enum cr_access { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
+
+/* Reasons that need no operands; @insn: the CPU tells the instruction's length. */
+static const struct plain_reason {
+	u8 reason;
+	bool insn;
+} plain_reasons[] = {
+	[EXIT_REASON_EXTERNAL_INTERRUPT] = { KEEL_EXIT_HOST_EVENT },
+	[EXIT_REASON_TRIPLE_FAULT]	= { KEEL_EXIT_SHUTDOWN },
+	[EXIT_REASON_INIT_SIGNAL]	= { KEEL_EXIT_HOST_EVENT },
+	[EXIT_REASON_INTERRUPT_WINDOW]	= { KEEL_EXIT_IRQ_WINDOW },
+	[EXIT_REASON_NMI_WINDOW]	= { KEEL_EXIT_NMI_WINDOW },
+	[EXIT_REASON_CPUID]		= { KEEL_EXIT_CPUID, true },
+	[EXIT_REASON_HLT]		= { KEEL_EXIT_HLT, true },
+	[EXIT_REASON_INVD]		= { KEEL_EXIT_INVD, true },
+	[EXIT_REASON_RDPMC]		= { KEEL_EXIT_RDPMC },
+	[EXIT_REASON_VMCALL]		= { KEEL_EXIT_HYPERCALL, true },
+	[EXIT_REASON_MWAIT_INSTRUCTION]	= { KEEL_EXIT_MWAIT, true },
+	[EXIT_REASON_MONITOR_INSTRUCTION] = { KEEL_EXIT_MONITOR, true },
+	[EXIT_REASON_PAUSE_INSTRUCTION]	= { KEEL_EXIT_PAUSE, true },
+	[EXIT_REASON_TPR_BELOW_THRESHOLD] = { KEEL_EXIT_TPR },
+	[EXIT_REASON_PREEMPTION_TIMER]	= { KEEL_EXIT_TIMER },
+	[EXIT_REASON_WBINVD]		= { KEEL_EXIT_INVD, true },
+	[EXIT_REASON_XSETBV]		= { KEEL_EXIT_XSETBV, true },
+	/* Instructions that the guest's CPUID does not have. */
+	[EXIT_REASON_VMCLEAR]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_VMLAUNCH]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_VMPTRLD]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_VMPTRST]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_VMREAD]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_VMRESUME]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_VMWRITE]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_VMOFF]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_VMON]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_INVEPT]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_INVVPID]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_RDRAND]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_INVPCID]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_VMFUNC]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_ENCLS]		= { KEEL_EXIT_FORBIDDEN },
+	[EXIT_REASON_RDSEED]		= { KEEL_EXIT_FORBIDDEN },
+};
+static_assert(KEEL_EXIT_UNKNOWN == 0);
+
+static u64 qualification(struct keel_exit *exit)
+{
+	exit->hw_info[0] = vmcs_read(EXIT_QUALIFICATION);
+	return exit->hw_info[0];
+}
+
+static void decode_length(struct keel_exit *exit)
+{
+	exit->insn_len = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
+}
+
+/* ---- exceptions ------------------------------------------------------------------------- */
+
+/*
+ * INT1 is a trap that leaves RIP at its instruction: it goes behind that as the #DB goes into
+ * the guest, which finds no cause in DR6.
+ */
+static void decode_debug(struct vmx_vcpu *vmx, struct keel_exit *exit, u32 info)
+{
+	exit->u.exception.payload = qualification(exit) & DB_CAUSES;
+	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_PRIV_SW_EXCEPTION) {
+		decode_length(exit);
+		keel_advance_rip(&vmx->vcpu, exit->insn_len);
+	}
+}
+
+static void decode_exception(struct vmx_vcpu *vmx, struct keel_exit *exit)
+{
+	u32 info = vmx->exit_info;
+	u8 vector = info & INTR_INFO_VECTOR_MASK;
+
+	exit->hw_info[1] = info;
+	/* An NMI or a machine check was the host's, and enter() has given it to the host. */
+	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR || vector == X86_TRAP_MC) {
+		exit->reason = KEEL_EXIT_HOST_EVENT;
+		return;
+	}
+	/* A double fault leaves the blocking undefined, and nothing to go back to. */
+	if ((info & INTR_INFO_UNBLOCK_NMI) && vector != X86_TRAP_DF &&
+	    exit->vectoring.type == KEEL_EVENT_NONE)
+		vmx_note_nmi_unblocked(vmx);
+
+	exit->reason = KEEL_EXIT_EXCEPTION;
+	exit->u.exception.vector = vector;
+	exit->u.exception.has_error = info & INTR_INFO_DELIVER_CODE_MASK;
+	exit->u.exception.error = exit->u.exception.has_error ?
+				  vmcs_read(VM_EXIT_INTR_ERROR_CODE) : 0;
+	exit->u.exception.payload = 0;
+	if (vector == X86_TRAP_DB)
+		decode_debug(vmx, exit, info);
+	else if (vector == X86_TRAP_PF)
+		exit->u.exception.payload = qualification(exit);
+}
+
+/* ---- instructions ----------------------------------------------------------------------- */
+
+static void decode_io(struct keel_exit *exit)
+{
+	u64 qual = qualification(exit);
+
+	decode_length(exit);
+	exit->reason = KEEL_EXIT_IO;
+	exit->u.io.port = qual >> IO_PORT_SHIFT;
+	exit->u.io.size = (qual & IO_SIZE) + 1;
+	exit->u.io.in = qual & IO_IN;
+	exit->u.io.string = qual & IO_STRING;
+	exit->u.io.rep = qual & IO_REP;
+}
+
+static void decode_cr(struct keel_exit *exit)
+{
+	u64 qual = qualification(exit);
+	enum cr_access type = qual >> CR_TYPE_SHIFT & 3;
+
+	decode_length(exit);
+	exit->reason = KEEL_EXIT_CR;
+	exit->u.cr.cr = qual & CR_NUMBER;
+	exit->u.cr.gpr = qual >> CR_GPR_SHIFT & 0xf;
+	exit->u.cr.write = type != CR_MOV_FROM;
+	exit->u.cr.clts = type == CR_CLTS;
+	exit->u.cr.lmsw = type == CR_LMSW;
+	exit->u.cr.lmsw_value = (qual & LMSW_SOURCE_DATA) >> LMSW_SOURCE_DATA_SHIFT;
+}
+
+static void decode_dr(struct keel_exit *exit)
+{
+	u64 qual = qualification(exit);
+
+	decode_length(exit);
+	exit->reason = KEEL_EXIT_DR;
+	exit->u.dr.dr = qual & DR_NUMBER;
+	exit->u.dr.gpr = qual >> DR_GPR_SHIFT & 0xf;
+	exit->u.dr.write = !(qual & DR_READ);
+}
+
+static void decode_msr(struct keel_exit *exit, bool write)
+{
+	decode_length(exit);
+	exit->reason = KEEL_EXIT_MSR;
+	exit->u.msr.write = write;
+}
+
+static void decode_task_switch(struct keel_exit *exit)
+{
+	u64 qual = qualification(exit);
+
+	decode_length(exit);
+	exit->reason = KEEL_EXIT_TASK_SWITCH;
+	exit->u.task.selector = qual;
+	exit->u.task.source = qual >> TASK_SOURCE_SHIFT & 3;
+}
+
+/* ---- memory ----------------------------------------------------------------------------- */
+
+/*
+ * 'Exit Qualification for EPT Violations'.  Without a valid linear address, or with one that
+ * is not the access's own, it was an entry of the guest's tables (or its PDPTEs being loaded).
+ */
+static void decode_ept_violation(struct vmx_vcpu *vmx, struct keel_exit *exit)
+{
+	u64 qual = qualification(exit);
+	u32 access = 0;
+
+	if (qual & EPT_VIOLATION_RWX_MASK)
+		access |= KEEL_ACC_PRESENT;
+	if (qual & EPT_VIOLATION_ACC_WRITE)
+		access |= KEEL_ACC_WRITE;
+	if (qual & EPT_VIOLATION_ACC_INSTR)
+		access |= KEEL_ACC_FETCH;
+	if (!(qual & EPT_VIOLATION_GVA_TRANSLATED))
+		access |= KEEL_ACC_GUEST_WALK;
+	if ((qual & EPT_NMI_UNBLOCKED) && exit->vectoring.type == KEEL_EVENT_NONE)
+		vmx_note_nmi_unblocked(vmx);
+	exit->reason = KEEL_EXIT_TDP_FAULT;
+	exit->u.fault.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
+	exit->u.fault.access = access;
+	exit->hw_info[1] = exit->u.fault.gpa;
+}
+
+/* keel makes no such entry: a bug of its own, told to user space as one. */
+static void decode_ept_misconfig(struct keel_exit *exit)
+{
+	exit->reason = KEEL_EXIT_TDP_FAULT;
+	exit->u.fault.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
+	exit->u.fault.access = KEEL_ACC_RSVD;
+	exit->hw_info[1] = exit->u.fault.gpa;
+}
+
+/* ---- all -------------------------------------------------------------------------------- */
+
+static void decode_apic(struct keel_exit *exit, u16 reason)
+{
+	exit->reason = reason;
+	exit->u.apic.value = qualification(exit);
+}
+
+static void decode_other(struct keel_exit *exit, u32 reason)
+{
+	const struct plain_reason *plain;
+
+	if (reason >= ARRAY_SIZE(plain_reasons))
+		return;
+	plain = &plain_reasons[reason];
+	exit->reason = plain->reason;
+	if (plain->insn)
+		decode_length(exit);
+}
+
+static void decode_failure(struct vmx_vcpu *vmx, struct keel_exit *exit)
+{
+	const char *why = "VMX is off on this CPU";
+
+	exit->reason = KEEL_EXIT_FAIL_ENTRY;
+	if (vmx->result == SWITCH_FAIL)
+		exit->hw_reason = vmcs_read(VM_INSTRUCTION_ERROR);
+	if (vmx->result != SWITCH_OFF)
+		why = vmx_find_fault(vmx->result == SWITCH_FAIL, vmx->exit_reason);
+	pr_err_ratelimited("VM entry failed: %s (%s 0x%llx)\n", why,
+			   vmx->result == SWITCH_FAIL ? "VM-instruction error" : "exit reason",
+			   exit->hw_reason);
+}
+
+static void decode_reason(struct vmx_vcpu *vmx, struct keel_exit *exit, u32 reason)
+{
+	switch (reason) {
+	case EXIT_REASON_EXCEPTION_NMI:
+		decode_exception(vmx, exit);
+		break;
+	case EXIT_REASON_EPT_VIOLATION:
+		decode_ept_violation(vmx, exit);
+		break;
+	case EXIT_REASON_IO_INSTRUCTION:
+		decode_io(exit);
+		break;
+	case EXIT_REASON_MSR_READ:
+	case EXIT_REASON_MSR_WRITE:
+		decode_msr(exit, reason == EXIT_REASON_MSR_WRITE);
+		break;
+	case EXIT_REASON_CR_ACCESS:
+		decode_cr(exit);
+		break;
+	case EXIT_REASON_DR_ACCESS:
+		decode_dr(exit);
+		break;
+	case EXIT_REASON_TASK_SWITCH:
+		decode_task_switch(exit);
+		break;
+	case EXIT_REASON_EOI_INDUCED:
+		decode_apic(exit, KEEL_EXIT_EOI);
+		break;
+	case EXIT_REASON_APIC_WRITE:
+		decode_apic(exit, KEEL_EXIT_APIC_WRITE);
+		break;
+	case EXIT_REASON_EPT_MISCONFIG:
+		decode_ept_misconfig(exit);
+		break;
+	default:
+		decode_other(exit, reason);
+	}
+}
+
+/*
+ * vmx_decode_exit(): fill @exit after vmx_enter(); interrupts off
+ */
+void vmx_decode_exit(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	exit->reason = KEEL_EXIT_UNKNOWN;
+	exit->insn_len = 0;
+	exit->nr_bytes = 0;
+	exit->hw_reason = vmx->exit_reason;
+	exit->hw_info[0] = 0;
+	exit->hw_info[1] = 0;
+
+	if (unlikely(vmx_entry_failed(vmx))) {
+		/* Nothing was delivered: the event that was to go in still waits. */
+		decode_failure(vmx, exit);
+		vmx_cancel_inject(vcpu, &exit->vectoring);
+		return;
+	}
+	vmx_decode_vectoring(vmx, &exit->vectoring);
+	decode_reason(vmx, exit, (u16)vmx->exit_reason);
+}

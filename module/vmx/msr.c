@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* MSRs: the bitmap, those of VMX's own, and those that the CPU or the VMCS holds for the guest. */
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <asm/msr.h>
+#include <asm/nospec-branch.h>
+
+#include "../irqchip/lapic_regs.h"
+#include "vmx.h"
+
+/* ---- the bitmap (SDM vol. 3, 'MSR-Bitmap Address') -------------------------------------- */
+
+/* Bit offsets: reads of 0 and up, reads of C0000000h and up, then writes of both. */
+#define BITMAP_READ_LOW		0
+#define BITMAP_READ_HIGH	0x2000
+#define BITMAP_WRITE		0x4000
+#define BITMAP_RANGE		0x2000
+#define HIGH_MSRS		0xc0000000u
+
+#define X2APIC_MSR(reg)		(0x800 + ((reg) >> 4))
+
+/* These the guest may read and write without an exit, always. */
+static const u32 open_msrs[] = {
+	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
+};
+
+/* These it may read; a write exits, so that nothing has to be read back. */
+static const u32 readable_msrs[] = {
+	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_IA32_CR_PAT,
+};
+
+static void msr_bitmap_set(struct vmx_vcpu *vmx, u32 msr, bool read, bool write)
+{
+	unsigned int bit = msr >= HIGH_MSRS ? BITMAP_READ_HIGH + (msr - HIGH_MSRS) : msr;
+
+	if (WARN_ON_ONCE((msr >= HIGH_MSRS ? msr - HIGH_MSRS : msr) >= BITMAP_RANGE))
+		return;
+	__assign_bit(bit, vmx->msr_bitmap, !read);
+	__assign_bit(bit + BITMAP_WRITE, vmx->msr_bitmap, !write);
+}
+
+int vmx_msr_bitmap_alloc(struct vmx_vcpu *vmx)
+{
+	int i;
+
+	vmx->msr_bitmap = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	if (!vmx->msr_bitmap)
+		return -ENOMEM;
+	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
+	for (i = 0; i < ARRAY_SIZE(open_msrs); i++)
+		msr_bitmap_set(vmx, open_msrs[i], true, true);
+	for (i = 0; i < ARRAY_SIZE(readable_msrs); i++)
+		msr_bitmap_set(vmx, readable_msrs[i], true, false);
+	return 0;
+}
+
+void vmx_msr_bitmap_free(struct vmx_vcpu *vmx)
+{
+	free_page((unsigned long)vmx->msr_bitmap);
+}
+
+/*
+ * vmx_msr_bitmap_update(): the guest's CPUID, or what it did with SPEC_CTRL, changed
+ *
+ * An open SPEC_CTRL must be read back at each exit, so it stays closed until the guest makes
+ * use of it.
+ */
+void vmx_msr_bitmap_update(struct vmx_vcpu *vmx)
+{
+	struct keel_vcpu *vcpu = &vmx->vcpu;
+	bool spec = vmx_caps.spec_ctrl && keel_guest_has_spec_ctrl(vcpu);
+
+	vmx->spec_open = spec && (vmx->spec_open || vcpu->sysmsr.spec_ctrl);
+	msr_bitmap_set(vmx, MSR_IA32_SPEC_CTRL, vmx->spec_open, vmx->spec_open);
+	/* Write-only: a read must give #GP, which the exit does. */
+	msr_bitmap_set(vmx, MSR_IA32_PRED_CMD, false, vmx_caps.ibpb && keel_guest_has_ibpb(vcpu));
+}
+
+/*
+ * vmx_msr_bitmap_x2apic(): what of the local APIC the CPU itself serves from the virtual-APIC
+ * page ('Virtualizing MSR-Based APIC Accesses'): TPR, EOI, self-IPI, and what it keeps there
+ */
+void vmx_msr_bitmap_x2apic(struct vmx_vcpu *vmx, bool on)
+{
+	u32 msr;
+
+	msr_bitmap_set(vmx, X2APIC_MSR(LAPIC_TPR), on, on);
+	msr_bitmap_set(vmx, X2APIC_MSR(LAPIC_PPR), on, false);
+	msr_bitmap_set(vmx, X2APIC_MSR(LAPIC_EOI), false, on);
+	msr_bitmap_set(vmx, X2APIC_MSR(LAPIC_SELF_IPI), false, on);
+	for (msr = X2APIC_MSR(LAPIC_ISR); msr < X2APIC_MSR(LAPIC_ESR); msr++)
+		msr_bitmap_set(vmx, msr, on, false);
+}
+
+/* ---- MSRs that exit --------------------------------------------------------------------- */
+
+/*
+ * Single-stepping of branches.  LBR is dropped, as the records are the host's; an operating
+ * system that uses it looks for a PMU first, and there is none.
+ */
+static int set_debugctl(struct vmx_vcpu *vmx, u64 data)
+{
+	struct keel_vcpu *vcpu = &vmx->vcpu;
+
+	if (data & ~(u64)(DEBUGCTLMSR_BTF | DEBUGCTLMSR_LBR))
+		return 1;
+	keel_need(vcpu, KEEL_R_SYSMSR);
+	vcpu->sysmsr.debugctl = data & DEBUGCTLMSR_BTF;
+	keel_dirty(vcpu, KEEL_R_SYSMSR);
+	return 0;
+}
+
+static bool has_umwait(struct keel_vcpu *vcpu, bool host)
+{
+	return vmx_caps.waitpkg && (host || keel_guest_has(vcpu, X86_FEATURE_WAITPKG));
+}
+
+int vmx_msr_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	switch (msr) {
+	case MSR_IA32_DEBUGCTLMSR:
+		*data = vcpu->sysmsr.debugctl;
+		return 0;
+	case MSR_IA32_UMWAIT_CONTROL:
+		*data = vmx->umwait_control;
+		return has_umwait(vcpu, host) ? 0 : 1;
+	}
+	return -ENOENT;
+}
+
+int vmx_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	switch (msr) {
+	case MSR_IA32_DEBUGCTLMSR:
+		return set_debugctl(vmx, data);
+	case MSR_IA32_UMWAIT_CONTROL:
+		if (!has_umwait(vcpu, host) ||
+		    (data & (MSR_IA32_UMWAIT_CONTROL_RESERVED | ~(u64)U32_MAX)))
+			return 1;
+		vmx->umwait_control = data;
+		if (vcpu->loaded && vmx->use_umwait)
+			wrmsrl(MSR_IA32_UMWAIT_CONTROL, data);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* ---- group KEEL_R_SYSMSR ---------------------------------------------------------------- */
+
+/*
+ * The VMCS is current; the section may have ended.  What exits when it is written is in
+ * vcpu->sysmsr at all times.
+ */
+void vmx_pull_sysmsr(struct vmx_vcpu *vmx)
+{
+	struct keel_sysmsr *m = &vmx->vcpu.sysmsr;
+
+	m->sysenter_cs = vmcs_read(GUEST_SYSENTER_CS);
+	m->sysenter_esp = vmcs_read(GUEST_SYSENTER_ESP);
+	m->sysenter_eip = vmcs_read(GUEST_SYSENTER_EIP);
+	if (vmx->vcpu.loaded)
+		rdmsrl(MSR_KERNEL_GS_BASE, m->kernel_gs_base);
+}
+
+/* Write those that differ from what the CPU has. */
+static void write_syscall_msrs(struct vmx_cpu *cpu, const struct vmx_syscall_msrs *want,
+			       bool tsc_aux)
+{
+	struct vmx_syscall_msrs *now = &cpu->msrs;
+
+	if (now->star != want->star)
+		wrmsrl(MSR_STAR, want->star);
+	if (now->lstar != want->lstar)
+		wrmsrl(MSR_LSTAR, want->lstar);
+	if (now->cstar != want->cstar)
+		wrmsrl(MSR_CSTAR, want->cstar);
+	if (now->sfmask != want->sfmask)
+		wrmsrl(MSR_SYSCALL_MASK, want->sfmask);
+	if (tsc_aux && now->tsc_aux != want->tsc_aux)
+		wrmsrl(MSR_TSC_AUX, want->tsc_aux);
+	*now = *want;
+}
+
+static void load_syscall_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
+{
+	const struct keel_sysmsr *m = &vmx->vcpu.sysmsr;
+	struct vmx_syscall_msrs want = {
+		.star = m->star,
+		.lstar = m->lstar,
+		.cstar = m->cstar,
+		.sfmask = m->sfmask,
+		.tsc_aux = vmx->use_tsc_aux ? m->tsc_aux : cpu->msrs.tsc_aux,
+	};
+
+	write_syscall_msrs(cpu, &want, vmx->use_tsc_aux);
+}
+
+void vmx_push_sysmsr(struct vmx_vcpu *vmx)
+{
+	const struct keel_sysmsr *m = &vmx->vcpu.sysmsr;
+
+	vmcs_write(GUEST_SYSENTER_CS, m->sysenter_cs);
+	vmcs_write(GUEST_SYSENTER_ESP, m->sysenter_esp);
+	vmcs_write(GUEST_SYSENTER_EIP, m->sysenter_eip);
+	vmcs_write(GUEST_IA32_PAT, m->pat);
+	vmcs_write(GUEST_IA32_DEBUGCTL, m->debugctl);
+	if (m->spec_ctrl && !vmx->spec_open)
+		vmx_msr_bitmap_update(vmx);
+	if (!vmx->vcpu.loaded)
+		return;
+	wrmsrl(MSR_KERNEL_GS_BASE, m->kernel_gs_base);
+	load_syscall_msrs(vmx, this_cpu_ptr(&vmx_cpus));
+}
+
+/* ---- sections --------------------------------------------------------------------------- */
+
+/* vmx_read_host_msrs(): what this CPU has them at, once and for all */
+void vmx_read_host_msrs(struct vmx_cpu *cpu)
+{
+	struct vmx_syscall_msrs *host = &cpu->host;
+
+	rdmsrl(MSR_STAR, host->star);
+	rdmsrl(MSR_LSTAR, host->lstar);
+	rdmsrl(MSR_CSTAR, host->cstar);
+	rdmsrl(MSR_SYSCALL_MASK, host->sfmask);
+	host->tsc_aux = 0;
+	if (boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID))
+		rdmsrl(MSR_TSC_AUX, host->tsc_aux);
+	cpu->msrs = *host;
+}
+
+/*
+ * vmx_load_msrs(): MSRs that VM entry does not load, after vmx_load_host_state()
+ *
+ * The kernel itself uses none of them before it goes to user mode, and the MSR-load areas of
+ * the VMCS would do it at each entry and exit.
+ */
+void vmx_load_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
+{
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->vcpu.sysmsr.kernel_gs_base);
+	load_syscall_msrs(vmx, cpu);
+	if (unlikely(vmx->use_umwait)) {
+		cpu->umwait = native_read_msr(MSR_IA32_UMWAIT_CONTROL);
+		wrmsrl(MSR_IA32_UMWAIT_CONTROL, vmx->umwait_control);
+	}
+}
+
+/* vmx_put_msrs(): before vmx_put_host_state(), which has the user's KERNEL_GS_BASE */
+void vmx_put_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
+{
+	/* With SWAPGS the guest changes it without an exit; a newer value may wait for the entry. */
+	if (likely(!(vmx->vcpu.dirty & KEEL_R_SYSMSR)))
+		rdmsrl(MSR_KERNEL_GS_BASE, vmx->vcpu.sysmsr.kernel_gs_base);
+	write_syscall_msrs(cpu, &cpu->host, vmx->use_tsc_aux);
+	if (unlikely(vmx->use_umwait))
+		wrmsrl(MSR_IA32_UMWAIT_CONTROL, cpu->umwait);
+}
