@@ -43,7 +43,7 @@ start_qemu()
 	local args i=0 d opts
 
 	take_cpu
-	args=(-M q35 -cpu "$cpu" -accel tcg,thread=multi -smp "$smp" -m "$mem" -display none -nodefaults
+	args=(-M q35 -cpu "${cpu:-max,-erms}" -accel tcg,thread=multi -smp "$smp" -m "$mem" -display none -nodefaults
 		-no-reboot -rtc base=utc -kernel "$vmlinuz" -initrd "$work/initrd"
 		-append "console=ttyS0 panic=-1 oops=panic init_on_alloc=0 $kernel_words $append"
 		-serial "file:$log")

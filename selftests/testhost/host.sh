@@ -16,7 +16,8 @@
 #   --drive IMG[,ro]  a raw image as disk: vda, vdb, ... (Bochs: sda, ...)
 #   --module FILE     the module (default module/keel.ko of this tree)
 #   --keel-params S, --kvm-params S   module parameters
-#   --cpu S           QEMU's CPU model and flags (amd-tcg; default max,-erms)
+#   --cpu S           the CPU: QEMU's model and flags (amd-tcg; default max,-erms), Bochs's model
+#                     (amd-bochs: trinity_apu, intel-bochs: corei7_skylake_x)
 #   --append S        words for the kernel command line
 #   --kmemleak        look for leaks (debug kernel; boots three times slower)
 #   --icount          count instructions as time (amd-tcg)
@@ -32,13 +33,13 @@
 set -u
 . "$(dirname "$0")/lib.sh"
 
-host=amd-tcg kernel=cloud device=none cpu=max,-erms smp=2 mem=1024 timeout=300 stall='' module=$TOP/module/keel.ko
+host=amd-tcg kernel=cloud device=none cpu='' smp=2 mem=1024 timeout=300 stall='' module=$TOP/module/keel.ko
 keel_params='' kvm_params='' append='' icount='' log='' allow='' interactive='' winsize='' kmemleak=''
 files=() drives=() kernel_words=
 
 usage()
 {
-	sed -n '3,33s/^# \{0,1\}//p' "$0" >&2
+	sed -n '3,34s/^# \{0,1\}//p' "$0" >&2
 	exit 1
 }
 
