@@ -15,7 +15,7 @@
 const char *dev_path = "/dev/keel";
 int dev_fd = -1;
 unsigned int test_scale = 1;
-bool test_bochs;
+bool test_bochs, test_bochs_vmx;
 
 static struct kvm_cpuid2 *supported;
 
@@ -52,7 +52,9 @@ void test_setup(int argc, char **argv)
 	env = getenv("KEEL_TEST_SCALE");
 	if (env && atoi(env) > 0)
 		test_scale = atoi(env);
-	test_bochs = getenv("KEEL_TEST_BOCHS");
+	env = getenv("KEEL_TEST_BOCHS");
+	test_bochs = env && strcmp(env, "vmx");
+	test_bochs_vmx = env && !strcmp(env, "vmx");
 
 	dev_fd = open(dev_path, O_RDWR | O_CLOEXEC);
 	if (dev_fd < 0) {
@@ -68,6 +70,14 @@ bool is_kvm(void)
 	u8 info[64];
 
 	return ioctl(dev_fd, _IOC(_IOC_READ, 0xb7, 0xf0, sizeof(info)), info) < 0;
+}
+
+bool host_is_intel(void)
+{
+	u32 r[4];
+
+	cpuid(0, 0, r);
+	return r[1] == 0x756e6547;	/* "Genu" */
 }
 
 int err_of(int fd, unsigned long cmd, void *arg)

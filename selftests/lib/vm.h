@@ -54,12 +54,14 @@ struct vcpu {
 extern const char *dev_path;
 extern int dev_fd;
 extern unsigned int test_scale;	/* KEEL_TEST_SCALE: how many times slower than usual */
-extern bool test_bochs;		/* KEEL_TEST_BOCHS: the host's CPU has Bochs's faults */
+extern bool test_bochs;		/* KEEL_TEST_BOCHS=svm: the host's CPU has Bochs's faults */
+extern bool test_bochs_vmx;	/* KEEL_TEST_BOCHS=vmx: those of its other half */
 
 void test_setup(int argc, char **argv);
 noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int dev_open(void);
 bool is_kvm(void);		/* not keel: where the two differ */
+bool host_is_intel(void);	/* VMX and not SVM: where the manuals differ */
 int has_ext(int ext);
 int vm_has_ext(struct vm *vm, int ext);
 

@@ -115,7 +115,10 @@ job_selftests()
 	for p in $list; do
 		[ ! -x "$TOP/selftests/$p" ] || args+=(--file "$TOP/selftests/$p:t/$p")
 	done
-	[ "${host%-bochs}" = "$host" ] || before=KEEL_TEST_BOCHS=1
+	case $host in
+	amd-bochs)	before=KEEL_TEST_BOCHS=svm ;;
+	intel-bochs)	before=KEEL_TEST_BOCHS=vmx ;;
+	esac
 	args+=("$@")
 	# shellcheck disable=SC2086
 	run_hosts "$each" $list
@@ -194,6 +197,7 @@ run_job()
 	debug)		job_selftests debug amd-tcg debug keel 300 600 1800 --kmemleak ;;
 	oracle-tcg)	job_selftests oracle-tcg amd-tcg cloud kvm 120 200 900 "${ONE_GIB[@]}" ;;
 	oracle-bochs)	job_selftests oracle-bochs amd-bochs cloud kvm 200 120 900 ;;
+	oracle-intel)	job_selftests oracle-intel intel-bochs cloud kvm 200 120 900 ;;
 	e2e-*)		IFS=- read -r _ device cpus <<<"$job"; job_e2e "$device" "$cpus" ;;
 	life)		job_life ;;
 	terminal)	job_terminal ;;
