@@ -247,6 +247,7 @@ extern const char behind_mov_dr[];
 TEST_F(nmi, no_trace_in_debug_registers)
 {
 	struct kvm_vcpu_events e;
+	struct kvm_regs r;
 
 	if (test_bochs)
 		SKIP(return, "Bochs keeps a single-step trap pending across #VMEXIT");
@@ -255,6 +256,10 @@ TEST_F(nmi, no_trace_in_debug_registers)
 	self->v->run->immediate_exit = 1;
 	ASSERT_EQ(EINTR, vcpu_run(self->v));
 	self->v->run->immediate_exit = 0;
+	/* Without IF there is no shadow of STI, and VM entry refuses the state. */
+	r = vcpu_regs(self->v);
+	r.rflags |= FLAG_IF;
+	vcpu_set_regs(self->v, r);
 	must(self->v->fd, KVM_GET_VCPU_EVENTS, &e);
 	e.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
 	e.nmi.pending = 1;
