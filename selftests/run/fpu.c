@@ -183,6 +183,11 @@ static void guest_bad_xcr0(u64 arg)
 	G_EQ(try_xsetbv(0, 0), VEC_GP);		/* x87 is always on */
 	G_EQ(try_xsetbv(0, 5), VEC_GP);		/* AVX without SSE */
 	G_EQ(try_xsetbv(0, 1ULL << 63), VEC_GP);
+	/* AVX-512's three go together, and on top of AVX; MPX's two as well. */
+	G_EQ(try_xsetbv(0, 0x27), VEC_GP);
+	G_EQ(try_xsetbv(0, 0xc7), VEC_GP);
+	G_EQ(try_xsetbv(0, 0xe3), VEC_GP);
+	G_EQ(try_xsetbv(0, 0xb), VEC_GP);
 	G_EQ(try_xsetbv(1, 3), VEC_GP);
 	G_EQ(xgetbv(0), 3);
 	/* CPUID follows CR4 and XCR0. */
