@@ -67,7 +67,7 @@ static enum emul_result fetch_more(struct emul_ctxt *c)
 
 	res = c->ops->read(c, linear, in->bytes + in->fetched, n, EMUL_ACC_FETCH);
 	if (res != EMUL_CONTINUE)	/* code in device memory is nobody's business */
-		return res == EMUL_EXCEPTION ? res : EMUL_UNHANDLEABLE;
+		return res == EMUL_IO_NEEDED ? EMUL_UNHANDLEABLE : res;
 	in->fetched += n;
 	return EMUL_CONTINUE;
 }

@@ -13,10 +13,11 @@
  *	case EMUL_EXCEPTION:	inject c->fault; registers are in c as well (REP may have moved)
  *	case EMUL_IO_NEEDED:	go to user space for what the callback left pending;
  *				later emul_io_done(c, data, len) and emul_run(c) again
+ *	case EMUL_NO_PAGE:	go to user space with an error; later emul_run(c) again
  *	case EMUL_UNHANDLEABLE:	report c->insn.bytes, c->insn.fetched
  *	}
  *
- * Replay. A run that ends in EMUL_IO_NEEDED has changed no register. It starts
+ * Replay. A run that ends in EMUL_IO_NEEDED or EMUL_NO_PAGE has changed no register. It starts
  * again from the first step, but each access that was made before is answered
  * from a log in the context, reads and writes, RAM and devices alike: a device
  * sees each access once, and memory that another CPU changes in between cannot
@@ -46,6 +47,8 @@ struct emul_ctxt;
  * @EMUL_CONTINUE: done
  * @EMUL_EXCEPTION: the guest gets the exception in &emul_ctxt.fault
  * @EMUL_IO_NEEDED: user space must finish an access first
+ * @EMUL_NO_PAGE: memory of the guest's could not be reached now: an error of the machine
+ *	below, which the guest does not see; an answer of read, write, cmpxchg and probe
  * @EMUL_UNHANDLEABLE: not emulated, or the callback cannot do it
  * @EMUL_RETRY: memory changed under a locked access; only inside the emulator,
  *	emul_run() turns it into EMUL_CONTINUE with rip unmoved
@@ -54,6 +57,7 @@ enum emul_result {
 	EMUL_CONTINUE,
 	EMUL_EXCEPTION,
 	EMUL_IO_NEEDED,
+	EMUL_NO_PAGE,
 	EMUL_UNHANDLEABLE,
 	EMUL_RETRY,
 };

@@ -230,7 +230,7 @@ enum emul_result emul_run(struct emul_ctxt *c)
 	} else {
 		restore(c);
 	}
-	if (res != EMUL_IO_NEEDED)
+	if (res != EMUL_IO_NEEDED && res != EMUL_NO_PAGE)
 		c->log_len = 0;
 	return res == EMUL_RETRY ? EMUL_CONTINUE : res;
 }

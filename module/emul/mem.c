@@ -193,7 +193,7 @@ enum emul_result emul_probe(struct emul_ctxt *c, u64 linear, unsigned int len,
 		enum emul_result res = c->ops->probe(c, linear, n, access);
 
 		if (res != EMUL_CONTINUE)
-			return res == EMUL_EXCEPTION ? res : EMUL_UNHANDLEABLE;
+			return res == EMUL_IO_NEEDED ? EMUL_UNHANDLEABLE : res;
 		linear = advance(c, linear, n);
 		len -= n;
 	}

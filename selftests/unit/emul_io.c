@@ -2,7 +2,8 @@
 /*
  * Devices: what they see, once, when user space finishes the access and the
  * instruction is run again. Every case runs with devices that answer at once
- * too, and must leave the same behind.
+ * too, and with each access to memory that finds no page at first, and must
+ * leave the same behind.
  */
 #include <string.h>
 
@@ -123,12 +124,14 @@ static void check_seen(const struct io_case *t)
 	}
 }
 
-static void run_case(const struct io_case *t, bool defer)
+/* With @no_page, that access to memory finds none at first.  False: there are not so many. */
+static bool run_case(const struct io_case *t, bool defer, unsigned int no_page)
 {
 	unsigned int i;
 
 	machine_init(&m, t->mode);
 	m.defer = defer;
+	m.no_page_at = no_page;
 	for (i = 0; i < REG_MAX && t->in[i].used; i++)
 		m.c.gpr[t->in[i].reg] = t->in[i].val;
 	machine_insn(&m, t->bytes, t->n);
@@ -140,15 +143,19 @@ static void run_case(const struct io_case *t, bool defer)
 	if (t->mem_at)
 		CHECK_EQ(machine_peek(&m, t->mem_at, 8), t->mem_val);
 	check_seen(t);
+	return !m.no_page_at;
 }
 
 static void test_table(void)
 {
-	unsigned int i;
+	unsigned int i, n;
 
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		run_case(&cases[i], false);
-		run_case(&cases[i], true);
+		run_case(&cases[i], false, 0);
+		run_case(&cases[i], true, 0);
+		for (n = 1; run_case(&cases[i], false, n); n++)
+			run_case(&cases[i], true, n);
+		CHECK(n > 1);
 		tap_result("%s", cases[i].name);
 	}
 }

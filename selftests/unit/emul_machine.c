@@ -32,6 +32,8 @@ static enum emul_result translate(struct emul_ctxt *c, u64 at, unsigned int len,
 		    (access & EMUL_ACC_FETCH ? 16 : 0);
 
 	CHECK((at & 4095) + len <= 4096);
+	if (machine(c)->no_page_at && !--machine(c)->no_page_at)
+		return EMUL_NO_PAGE;
 	if (at - READ_ONLY_AT < 4096 && (access & EMUL_ACC_WRITE))
 		return emul_raise_pf(c, at, error | 1);
 	if (!ram(machine(c), at) && !is_device(at))
@@ -249,9 +251,14 @@ enum emul_result machine_run(struct machine *m)
 
 	/* Registers are as the test has set them; the context begins anew. */
 	emul_init(&m->c, &ops, m, m->c.mode, m->c.cpl, m->c.va_bits);
-	while ((res = emul_run(&m->c)) == EMUL_IO_NEEDED) {
-		const struct seen *s = &m->seen[m->n_seen - 1];
+	while ((res = emul_run(&m->c)) == EMUL_IO_NEEDED || res == EMUL_NO_PAGE) {
+		const struct seen *s;
 
+		if (res == EMUL_NO_PAGE) {
+			CHECK_EQ(m->no_page_at, 0);
+			continue;
+		}
+		s = &m->seen[m->n_seen - 1];
 		m->exits++;
 		if (m->between)
 			m->between(m);

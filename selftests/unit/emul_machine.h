@@ -40,6 +40,7 @@ struct machine {
 	u32 sysops;			/* bit for each enum emul_sysop done */
 	u64 sysop_arg;
 
+	unsigned int no_page_at;	/* this access finds no page, once; 0: none does */
 	bool defer;			/* devices leave accesses to user space */
 	unsigned int exits;		/* accesses finished by user space */
 	u8 next_read;			/* devices give ascending bytes */
