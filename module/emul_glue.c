@@ -52,11 +52,13 @@ static enum emul_result translate(struct emul_ctxt *c, u64 linear, unsigned int 
 {
 	struct keel_gwalk_fault fault;
 	struct keel_gwalk walk;
+	int ret;
 
 	keel_gwalk_init(&walk, vcpu_of(c));
-	if (keel_gwalk(&walk, linear, walk_access(c, access), gpa, NULL, &fault))
-		return emul_raise_pf(c, fault.address, fault.error);
-	return EMUL_CONTINUE;
+	ret = keel_gwalk(&walk, linear, walk_access(c, access), gpa, NULL, &fault);
+	if (ret < 0)
+		return EMUL_NO_PAGE;
+	return ret ? emul_raise_pf(c, fault.address, fault.error) : EMUL_CONTINUE;
 }
 
 /* Leave the access to user space. */
@@ -90,12 +92,14 @@ static enum emul_result glue_read(struct emul_ctxt *c, u64 linear, void *buf, un
 	struct keel_vcpu *vcpu = vcpu_of(c);
 	enum emul_result res;
 	gpa_t gpa;
+	int ret;
 
 	res = translate(c, linear, access, &gpa);
 	if (res != EMUL_CONTINUE)
 		return res;
-	if (!keel_gpa_read(vcpu->vm, gpa, buf, len))
-		return EMUL_CONTINUE;
+	ret = keel_gpa_read(vcpu->vm, gpa, buf, len);
+	if (ret != -ENXIO)
+		return ret ? EMUL_NO_PAGE : EMUL_CONTINUE;
 	/* Code in device memory is nothing that a sane guest has. */
 	if ((access & EMUL_ACC_FETCH) || len > 8)
 		return EMUL_UNHANDLEABLE;
@@ -110,8 +114,10 @@ static enum emul_result glue_read(struct emul_ctxt *c, u64 linear, void *buf, un
 static enum emul_result write_gpa(struct keel_vcpu *vcpu, gpa_t gpa, const void *buf,
 				  unsigned int len)
 {
-	if (!keel_gpa_write(vcpu->vm, gpa, buf, len))
-		return EMUL_CONTINUE;
+	int ret = keel_gpa_write(vcpu->vm, gpa, buf, len);
+
+	if (ret != -ENXIO)
+		return ret ? EMUL_NO_PAGE : EMUL_CONTINUE;
 	if (len > 8)
 		return EMUL_UNHANDLEABLE;
 	trace_keel_mmio(true, gpa, len, trace_value(buf, len));
@@ -145,14 +151,17 @@ static enum emul_result glue_cmpxchg(struct emul_ctxt *c, u64 linear, void *old,
 		return res;
 	for (tries = 0; tries < 16; tries++) {
 		ret = keel_gpa_cmpxchg(vcpu->vm, gpa, old, new, len, &ok);
-		if (ret == -EFAULT)
+		if (ret == -ENXIO)
 			return write_gpa(vcpu, gpa, new, len);	/* a device: the read came before */
 		if (ret)
-			return EMUL_UNHANDLEABLE;
+			return ret == -EFAULT ? EMUL_NO_PAGE : EMUL_UNHANDLEABLE;
 		if (ok)
 			return EMUL_CONTINUE;
-		if (len > sizeof(seen) || keel_gpa_read(vcpu->vm, gpa, seen, len))
+		if (len > sizeof(seen))
 			return EMUL_UNHANDLEABLE;
+		ret = keel_gpa_read(vcpu->vm, gpa, seen, len);
+		if (ret)
+			return ret == -EFAULT ? EMUL_NO_PAGE : EMUL_UNHANDLEABLE;
 		/* Changed and changed back: to report the old value would mean success. */
 		if (memcmp(seen, old, len)) {
 			memcpy(old, seen, len);
@@ -349,6 +358,8 @@ static enum emul_result glue_xmm(struct emul_ctxt *c, unsigned int reg, u8 buf[1
 
 static enum emul_result gp_if(struct emul_ctxt *c, int failed)
 {
+	if (failed == -EFAULT)
+		return EMUL_NO_PAGE;
 	return failed ? emul_raise(c, X86_TRAP_GP, 0) : EMUL_CONTINUE;
 }
 
@@ -438,7 +449,8 @@ static enum emul_result glue_system(struct emul_ctxt *c, enum emul_sysop op, u64
 		return EMUL_CONTINUE;
 	case EMUL_SYS_HYPERCALL:
 		memcpy(vcpu->gpr, c->gpr, sizeof(vcpu->gpr));
-		keel_hypercall(vcpu);
+		if (keel_hypercall(vcpu) < 0)
+			return EMUL_NO_PAGE;
 		memcpy(c->gpr, vcpu->gpr, sizeof(vcpu->gpr));
 		return EMUL_CONTINUE;
 	default:
@@ -557,6 +569,7 @@ static int completed(struct keel_vcpu *vcpu)
 }
 
 static int complete_access(struct keel_vcpu *vcpu);
+static int try_again(struct keel_vcpu *vcpu);
 
 static int go_on(struct keel_vcpu *vcpu)
 {
@@ -571,9 +584,19 @@ static int go_on(struct keel_vcpu *vcpu)
 	case EMUL_IO_NEEDED:
 		vcpu->complete_io = complete_access;
 		return KEEL_TO_USER;
+	case EMUL_NO_PAGE:
+		/* What devices have seen is in the context's log: not from the start again. */
+		vcpu->complete_io = try_again;
+		return -EFAULT;
 	default:
 		return unhandleable(vcpu);
 	}
+}
+
+/* KVM_RUN had failed in the middle of the instruction. */
+static int try_again(struct keel_vcpu *vcpu)
+{
+	return keel_rip(vcpu) == vcpu->emul->c.rip ? go_on(vcpu) : KEEL_RESUME;
 }
 
 /* User space has finished the access that the instruction waits for. */
@@ -641,10 +664,10 @@ static void step_over(struct keel_vcpu *vcpu)
  * @exit: the exit; insn_len is filled in
  *
  * For CPUs that do not say it.  vcpu->mutex held, not loaded; may sleep.
- * Return: false if it cannot be skipped: an exception is queued, or something else has to
- * run in its place.
+ * Return: 0; 1 if it cannot be skipped: an exception is queued, or something else has to run in
+ * its place; -EFAULT.
  */
-bool keel_find_length(struct keel_vcpu *vcpu, struct keel_exit *exit)
+int keel_find_length(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	struct emul_ctxt *c = &vcpu->emul->c;
 	enum emul_result res;
@@ -658,10 +681,12 @@ bool keel_find_length(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	switch (res) {
 	case EMUL_CONTINUE:
 		exit->insn_len = len;
-		return true;
+		return 0;
 	case EMUL_EXCEPTION:
 		raise(vcpu, &c->fault);
-		return false;
+		return 1;
+	case EMUL_NO_PAGE:
+		return -EFAULT;
 	default:
 		/*
 		 * Another CPU has changed the bytes since, or a table entry on the way to
@@ -669,28 +694,34 @@ bool keel_find_length(struct keel_vcpu *vcpu, struct keel_exit *exit)
 		 */
 		if (emul_decode(c) == EMUL_CONTINUE) {
 			keel_ops.flush_tlb(vcpu, KEEL_FLUSH_GUEST);
-			return false;
+			return 1;
 		}
 		/* A form that no guest uses (VMMCALL with prefixes): it would exit for ever. */
 		keel_queue_exception(vcpu, X86_TRAP_UD);
-		return false;
+		return 1;
 	}
 }
 
 /* VMCALL where VMMCALL is the CPU's, or the other way round: guests carry either. */
 static int after_ud(struct keel_vcpu *vcpu)
 {
+	enum emul_result res = EMUL_UNHANDLEABLE;
 	struct emul_ctxt *c = &vcpu->emul->c;
 	unsigned int len;
 	int ret;
 
-	if ((vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN) ||
-	    emul_insn_length(c, EMUL_CLS_HYPERCALL, &len) != EMUL_CONTINUE) {
+	if (!(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN))
+		res = emul_insn_length(c, EMUL_CLS_HYPERCALL, &len);
+	if (res == EMUL_NO_PAGE)
+		return -EFAULT;
+	if (res != EMUL_CONTINUE) {
 		keel_queue_exception(vcpu, X86_TRAP_UD);
 		return KEEL_RESUME;
 	}
 	vcpu->stats.hypercalls++;
 	ret = keel_hypercall(vcpu);
+	if (ret < 0)
+		return ret;
 	step_over(vcpu);
 	if (vcpu->rflags & X86_EFLAGS_TF)
 		keel_queue_db(vcpu, DR_STEP);

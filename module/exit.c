@@ -13,12 +13,24 @@
 /*
  * Can the instruction that exited be skipped?  Asked before its effect: where the CPU does
  * not tell the length, the bytes are read again, and another vCPU may have changed them or
- * their mapping since.  False: the guest runs what is there now, or gets an exception that
- * is queued; the exit has no effect.
+ * their mapping since.  1: the guest runs what is there now, or gets an exception that
+ * is queued; -EFAULT: it has to exit again.  The exit has no effect either way.
  */
-static bool can_skip(struct keel_vcpu *vcpu, struct keel_exit *exit)
+static int check_skip(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	return likely(exit->insn_len) || keel_find_length(vcpu, exit);
+	return likely(exit->insn_len) ? 0 : keel_find_length(vcpu, exit);
+}
+
+/* What KVM_RUN does where an exit's instruction came to nothing: @ret of a check, not 0. */
+static int not_done(int ret)
+{
+	return ret < 0 ? ret : KEEL_RESUME;
+}
+
+/* A register refused the guest's value, or could not be written now: @ret, not 0. */
+static int gp_or_error(struct keel_vcpu *vcpu, int ret)
+{
+	return ret < 0 ? ret : keel_inject_gp(vcpu, 0);
 }
 
 /**
@@ -93,23 +105,28 @@ static int handle_hlt(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 static int handle_io(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
+	int ret;
+
 	vcpu->stats.io_exits++;
 	if (exit->u.io.string)
 		return keel_emulate(vcpu, 0, exit);
-	return can_skip(vcpu, exit) ? keel_pio(vcpu, exit) : KEEL_RESUME;
+	ret = check_skip(vcpu, exit);
+	return ret ? not_done(ret) : keel_pio(vcpu, exit);
 }
 
 static int handle_msr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	u32 msr = vcpu->gpr[KEEL_RCX];
 	u64 data;
+	int ret;
 
 	vcpu->stats.msr_exits++;
 	if (exit->u.msr.write) {
 		data = (u32)vcpu->gpr[KEEL_RAX] | vcpu->gpr[KEEL_RDX] << 32;
 		trace_keel_msr(true, msr, 8, data);
-		if (keel_msr_set(vcpu, msr, data, false))
-			return keel_inject_gp(vcpu, 0);
+		ret = keel_msr_set(vcpu, msr, data, false);
+		if (ret)
+			return gp_or_error(vcpu, ret);
 	} else {
 		if (keel_msr_get(vcpu, msr, &data, false))
 			return keel_inject_gp(vcpu, 0);
@@ -126,7 +143,8 @@ static int handle_hypercall(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 	vcpu->stats.hypercalls++;
 	ret = keel_hypercall(vcpu);
-	keel_skip(vcpu, exit);
+	if (ret >= 0)
+		keel_skip(vcpu, exit);
 	return ret;
 }
 
@@ -183,7 +201,7 @@ static int handle_xsetbv(struct keel_vcpu *vcpu, struct keel_exit *exit)
  * @vcpu: the vCPU
  * @cr: 0, 3, 4 or 8
  * @val: the new value
- * Return: 0; 1 for #GP, nothing changed.
+ * Return: 0; 1 for #GP, nothing changed; -EFAULT likewise.
  */
 int keel_cr_set(struct keel_vcpu *vcpu, u8 cr, unsigned long val)
 {
@@ -238,21 +256,21 @@ static int handle_cr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	unsigned long val;
 	u8 old_cr8;
+	int ret;
 
 	vcpu->stats.cr_exits++;
 	if (!exit->u.cr.clts && !exit->u.cr.lmsw && exit->u.cr.gpr >= KEEL_NR_GPRS)
 		return keel_emulate(vcpu, 0, exit);
-	if (!can_skip(vcpu, exit))
-		return KEEL_RESUME;
+	ret = check_skip(vcpu, exit);
+	if (ret)
+		return not_done(ret);
 	if (exit->u.cr.clts) {
-		if (keel_set_cr0(vcpu, keel_cr_get(vcpu, 0) & ~X86_CR0_TS))
-			return keel_inject_gp(vcpu, 0);
-		return keel_skip(vcpu, exit);
+		ret = keel_set_cr0(vcpu, keel_cr_get(vcpu, 0) & ~X86_CR0_TS);
+		return ret ? gp_or_error(vcpu, ret) : keel_skip(vcpu, exit);
 	}
 	if (exit->u.cr.lmsw) {
-		if (keel_set_cr0(vcpu, lmsw(vcpu, exit->u.cr.lmsw_value)))
-			return keel_inject_gp(vcpu, 0);
-		return keel_skip(vcpu, exit);
+		ret = keel_set_cr0(vcpu, lmsw(vcpu, exit->u.cr.lmsw_value));
+		return ret ? gp_or_error(vcpu, ret) : keel_skip(vcpu, exit);
 	}
 	if (!exit->u.cr.write) {
 		keel_gpr_set(vcpu, exit->u.cr.gpr, keel_cr_get(vcpu, exit->u.cr.cr) & mode_mask(vcpu));
@@ -261,8 +279,9 @@ static int handle_cr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 	old_cr8 = keel_get_cr8(vcpu);
 	val = keel_gpr_get(vcpu, exit->u.cr.gpr) & mode_mask(vcpu);
-	if (keel_cr_set(vcpu, exit->u.cr.cr, val))
-		return keel_inject_gp(vcpu, 0);
+	ret = keel_cr_set(vcpu, exit->u.cr.cr, val);
+	if (ret)
+		return gp_or_error(vcpu, ret);
 	keel_skip(vcpu, exit);
 	/* User space's APIC may have something that the lower priority lets in. */
 	if (exit->u.cr.cr == 8 && !vcpu->lapic && old_cr8 > val) {
@@ -523,8 +542,12 @@ bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
  */
 int keel_handle_exit(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	if (unlikely(!exit->insn_len) && (handlers[exit->reason].flags & SKIPS) &&
-	    !can_skip(vcpu, exit))
-		return KEEL_RESUME;
+	int ret;
+
+	if (unlikely(!exit->insn_len) && (handlers[exit->reason].flags & SKIPS)) {
+		ret = check_skip(vcpu, exit);
+		if (ret)
+			return not_done(ret);
+	}
 	return handlers[exit->reason].fn(vcpu, exit);
 }

@@ -5,6 +5,10 @@
  * Only a thread of the VM's mm can: everybody else gets -EFAULT.  The guest and
  * the client may change the bytes at any time, so a value that is checked must
  * be one that was copied once.
+ *
+ * -ENXIO is the guest's affair: it has no memory there, perhaps a device.  -EFAULT is the
+ * host's: it has no page where the guest has memory, for want of one, maybe.  The guest must
+ * not see that, so whoever gets it changes nothing, and KVM_RUN fails.
  */
 #include <linux/cache.h>
 #include <linux/mm.h>
@@ -24,7 +28,7 @@ struct gpa_run {
 	size_t len;
 };
 
-/* Inside vm->srcu.  0, or -EFAULT: no memory, or not for writing. */
+/* Inside vm->srcu.  0, or -ENXIO: no memory, or not for writing. */
 static int find_run(struct keel_vm *vm, gpa_t gpa, size_t len, bool write, struct gpa_run *run)
 {
 	gfn_t gfn = gpa >> PAGE_SHIFT;
@@ -34,7 +38,7 @@ static int find_run(struct keel_vm *vm, gpa_t gpa, size_t len, bool write, struc
 
 	slot = keel_gfn_to_slot(keel_slots(vm), gfn, &hint);
 	if (!slot || (write && (slot->flags & KVM_MEM_READONLY)))
-		return -EFAULT;
+		return -ENXIO;
 	room = ((u64)(slot->base_gfn + slot->npages) << PAGE_SHIFT) - gpa;
 	run->hva = (void __user *)(keel_slot_hva(slot, gfn) + offset_in_page(gpa));
 	run->len = min_t(u64, len, room);
@@ -53,7 +57,7 @@ static bool own_mm(const struct keel_vm *vm)
  * @dst: where to
  * @len: bytes
  *
- * Return: 0, or -EFAULT with any part of @dst written.
+ * Return: 0, or -ENXIO or -EFAULT with any part of @dst written.
  */
 int keel_gpa_read(struct keel_vm *vm, gpa_t gpa, void *dst, size_t len)
 {
@@ -84,7 +88,7 @@ int keel_gpa_read(struct keel_vm *vm, gpa_t gpa, void *dst, size_t len)
  * @src: where from
  * @len: bytes
  *
- * Return: 0, or -EFAULT (no memory there, or read-only) with any part written.
+ * Return: 0, or -ENXIO (no memory there, or read-only) or -EFAULT with any part written.
  */
 int keel_gpa_write(struct keel_vm *vm, gpa_t gpa, const void *src, size_t len)
 {
@@ -153,7 +157,7 @@ static bool splits_lock(gpa_t gpa, size_t len)
  * @len: 1, 2, 4 or 8, within a page; need not be aligned
  * @ok: they were
  *
- * Return: 0, -EFAULT (no memory there, or read-only), -EINVAL for another @len or a
+ * Return: 0, -ENXIO (no memory there, or read-only), -EFAULT, -EINVAL for another @len or a
  * page's end in between (on some hosts a cache line's).
  */
 int keel_gpa_cmpxchg(struct keel_vm *vm, gpa_t gpa, const void *old, const void *new,
@@ -201,7 +205,7 @@ static void cache_refresh(struct keel_vm *vm, struct keel_gpa_cache *c)
  * @gpa: guest-physical address
  * @len: bytes
  *
- * Return: 0, or -EFAULT if not all of it is memory.
+ * Return: 0, or -ENXIO if not all of it is memory.
  */
 int keel_gpa_cache_init(struct keel_vm *vm, struct keel_gpa_cache *c, gpa_t gpa, size_t len)
 {
@@ -243,7 +247,7 @@ static bool cache_usable(const struct keel_vm *vm, const struct keel_gpa_cache *
  * @off: offset of the first byte in the structure
  * @len: bytes
  *
- * Return: 0 or -EFAULT.
+ * Return: 0, -ENXIO or -EFAULT.
  */
 int keel_gpa_cache_read(struct keel_vm *vm, struct keel_gpa_cache *c, void *dst,
 			size_t off, size_t len)
@@ -269,7 +273,7 @@ int keel_gpa_cache_read(struct keel_vm *vm, struct keel_gpa_cache *c, void *dst,
  * @off: offset of the first byte in the structure
  * @len: bytes
  *
- * Return: 0 or -EFAULT.
+ * Return: 0, -ENXIO or -EFAULT.
  */
 int keel_gpa_cache_write(struct keel_vm *vm, struct keel_gpa_cache *c, const void *src,
 			 size_t off, size_t len)
@@ -398,18 +402,22 @@ void keel_gwalk_init(struct keel_gwalk *w, struct keel_vcpu *vcpu)
  * @vcpu: the vCPU
  * @cr3: where they are
  *
- * Return: false if they cannot be loaded (reserved bits, no memory): nothing changed then.
+ * Return: 0; 1 if they cannot be loaded (reserved bits, no memory: #GP), or -EFAULT; nothing
+ * changed then.
  */
-bool keel_pdptrs_load(struct keel_vcpu *vcpu, unsigned long cr3)
+int keel_pdptrs_load(struct keel_vcpu *vcpu, unsigned long cr3)
 {
 	u64 pdpte[4];
+	int ret;
 
-	if (keel_gpa_read(vcpu->vm, cr3 & 0xffffffe0ul, pdpte, sizeof(pdpte)) ||
-	    !keel_gwalk_pdptes_valid(pdpte, vcpu->cpuid.gpa_rsvd))
-		return false;
+	ret = keel_gpa_read(vcpu->vm, cr3 & 0xffffffe0ul, pdpte, sizeof(pdpte));
+	if (ret)
+		return ret == -EFAULT ? ret : 1;
+	if (!keel_gwalk_pdptes_valid(pdpte, vcpu->cpuid.gpa_rsvd))
+		return 1;
 	memcpy(vcpu->pdptr, pdpte, sizeof(pdpte));
 	keel_dirty(vcpu, KEEL_R_PDPTR);
-	return true;
+	return 0;
 }
 
 /**

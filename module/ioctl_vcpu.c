@@ -50,9 +50,13 @@ static long translate(void *obj, void *arg)
 	struct keel_gwalk_fault fault;
 	struct keel_gwalk walk;
 	gpa_t gpa;
+	int ret;
 
 	keel_gwalk_init(&walk, obj);
-	tr->valid = !keel_gwalk(&walk, tr->linear_address, 0, &gpa, NULL, &fault);
+	ret = keel_gwalk(&walk, tr->linear_address, 0, &gpa, NULL, &fault);
+	if (ret < 0)
+		return ret;
+	tr->valid = !ret;
 	tr->physical_address = tr->valid ? gpa : ~0ULL;
 	tr->writeable = 1;
 	tr->usermode = 0;

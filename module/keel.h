@@ -637,7 +637,7 @@ int keel_emul_create(struct keel_vcpu *vcpu);
 void keel_emul_free(struct keel_vcpu *vcpu);
 int keel_emulate(struct keel_vcpu *vcpu, u32 flags, const struct keel_exit *exit);
 /* Fills in exit->insn_len; may sleep.  False: it cannot be skipped, resume. */
-bool keel_find_length(struct keel_vcpu *vcpu, struct keel_exit *exit);
+int keel_find_length(struct keel_vcpu *vcpu, struct keel_exit *exit);
 /* Port access of an exit that needs no emulator; its insn_len is known. */
 int keel_pio(struct keel_vcpu *vcpu, const struct keel_exit *exit);
 

@@ -37,36 +37,38 @@ static bool keel_cr0_valid(unsigned long cr0)
 	return !(cr0 & X86_CR0_PG) || (cr0 & X86_CR0_PE);
 }
 
-/* What is forbidden about turning paging on or off, beyond the bits themselves. */
-static bool keel_cr0_change_valid(struct keel_vcpu *vcpu, unsigned long cr0)
+/* What is forbidden about turning paging on or off, beyond the bits themselves: 1, or -EFAULT. */
+static int keel_cr0_check_change(struct keel_vcpu *vcpu, unsigned long cr0)
 {
 	bool was = vcpu->cr0 & X86_CR0_PG, is = cr0 & X86_CR0_PG;
 
 	if (is && !was && (vcpu->efer & EFER_LME)) {
 		keel_need(vcpu, KEEL_R_CS);
 		if (!(vcpu->cr4 & X86_CR4_PAE) || vcpu->cs.l)
-			return false;
+			return 1;
 	}
 	if (was && !is && ((vcpu->cr4 & X86_CR4_PCIDE) || keel_64bit(vcpu)))
-		return false;
+		return 1;
 	if (is && !(vcpu->efer & EFER_LME) && (vcpu->cr4 & X86_CR4_PAE) &&
 	    ((cr0 ^ vcpu->cr0) & KEEL_CR0_PDPTE)) {
 		keel_need(vcpu, KEEL_R_CR3);
 		return keel_pdptrs_load(vcpu, vcpu->cr3);
 	}
-	return true;
+	return 0;
 }
 
 int keel_set_cr0(struct keel_vcpu *vcpu, unsigned long cr0)
 {
 	unsigned long changed;
+	int ret;
 
 	keel_need(vcpu, KEEL_R_CR0 | KEEL_R_CR4 | KEEL_R_EFER);
 	if (!keel_cr0_valid(cr0))
 		return 1;
 	cr0 = (cr0 & KEEL_CR0_BITS) | X86_CR0_ET;
-	if (!keel_cr0_change_valid(vcpu, cr0))
-		return 1;
+	ret = keel_cr0_check_change(vcpu, cr0);
+	if (ret)
+		return ret;
 
 	changed = cr0 ^ vcpu->cr0;
 	vcpu->cr0 = cr0;
@@ -86,6 +88,7 @@ int keel_set_cr0(struct keel_vcpu *vcpu, unsigned long cr0)
 int keel_set_cr3(struct keel_vcpu *vcpu, unsigned long cr3)
 {
 	bool keep_tlb = false;
+	int ret;
 
 	keel_need(vcpu, KEEL_R_CR0 | KEEL_R_CR3 | KEEL_R_CR4 | KEEL_R_EFER);
 	if (vcpu->cr4 & X86_CR4_PCIDE) {
@@ -94,8 +97,11 @@ int keel_set_cr3(struct keel_vcpu *vcpu, unsigned long cr3)
 	}
 	if (cr3 & vcpu->cpuid.gpa_rsvd)
 		return 1;
-	if (keel_pae_paging(vcpu->cr0, vcpu->cr4, vcpu->efer) && !keel_pdptrs_load(vcpu, cr3))
-		return 1;
+	if (keel_pae_paging(vcpu->cr0, vcpu->cr4, vcpu->efer)) {
+		ret = keel_pdptrs_load(vcpu, cr3);
+		if (ret)
+			return ret;
+	}
 
 	vcpu->cr3 = cr3;
 	keel_dirty(vcpu, KEEL_R_CR3);
@@ -104,33 +110,39 @@ int keel_set_cr3(struct keel_vcpu *vcpu, unsigned long cr3)
 	return 0;
 }
 
-static bool keel_cr4_change_valid(struct keel_vcpu *vcpu, unsigned long cr4)
+static int keel_cr4_check_change(struct keel_vcpu *vcpu, unsigned long cr4)
 {
 	unsigned long changed = cr4 ^ vcpu->cr4;
+	int ret;
 
 	if (vcpu->efer & EFER_LMA) {
 		if (!(cr4 & X86_CR4_PAE) || (changed & X86_CR4_LA57))
-			return false;
+			return 1;
 	} else if ((vcpu->cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && (changed & KEEL_CR4_PDPTE)) {
 		keel_need(vcpu, KEEL_R_CR3);
-		if (!keel_pdptrs_load(vcpu, vcpu->cr3))
-			return false;
+		ret = keel_pdptrs_load(vcpu, vcpu->cr3);
+		if (ret)
+			return ret;
 	}
 	if (changed & cr4 & X86_CR4_PCIDE) {
 		keel_need(vcpu, KEEL_R_CR3);
 		if (!(vcpu->efer & EFER_LMA) || (vcpu->cr3 & X86_CR3_PCID_MASK))
-			return false;
+			return 1;
 	}
-	return true;
+	return 0;
 }
 
 int keel_set_cr4(struct keel_vcpu *vcpu, unsigned long cr4)
 {
 	unsigned long changed;
+	int ret;
 
 	keel_need(vcpu, KEEL_R_CR0 | KEEL_R_CR4 | KEEL_R_EFER);
-	if ((cr4 & ~vcpu->cpuid.cr4_allowed) || !keel_cr4_change_valid(vcpu, cr4))
+	if (cr4 & ~vcpu->cpuid.cr4_allowed)
 		return 1;
+	ret = keel_cr4_check_change(vcpu, cr4);
+	if (ret)
+		return ret;
 
 	changed = cr4 ^ vcpu->cr4;
 	vcpu->cr4 = cr4;

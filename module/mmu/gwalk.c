@@ -37,7 +37,7 @@
  */
 #define MAX_TRIES	32
 
-enum { WALK_RETRY = -1, WALK_OK = 0, WALK_FAULT = 1 };
+enum { WALK_RETRY = -EAGAIN, WALK_HOST = -EFAULT, WALK_OK = 0, WALK_FAULT = 1 };
 
 /* One walk: the mode, and the entries that it went through. */
 struct walk {
@@ -155,14 +155,14 @@ static int walk_fault(struct walk *k, u32 error)
 static int read_entry(struct walk *k, u64 *entry)
 {
 	gpa_t where = k->where[k->level];
-	u32 half;
+	u32 half = 0;
+	int ret;
 
 	if (k->entry_size == 8)
 		return k->w->read(k->w->ctx, where, entry, sizeof(*entry));
-	if (k->w->read(k->w->ctx, where, &half, sizeof(half)))
-		return -EFAULT;
+	ret = k->w->read(k->w->ctx, where, &half, sizeof(half));
 	*entry = half;
-	return 0;
+	return ret;
 }
 
 /* From the root to the leaf; collects the rights on the way. */
@@ -170,6 +170,7 @@ static int walk_down(struct walk *k)
 {
 	gpa_t table = table_root(k);
 	u64 entry;
+	int ret;
 
 	k->writable = true;
 	k->user_page = true;
@@ -182,7 +183,13 @@ static int walk_down(struct walk *k)
 		k->where[k->level] = table + index * k->entry_size;
 		if (is_pdpte(k) && k->w->pdpte) {
 			entry = k->w->pdpte[index];
-		} else if (read_entry(k, &entry)) {
+			ret = 0;
+		} else {
+			ret = read_entry(k, &entry);
+		}
+		if (ret == -EFAULT)
+			return WALK_HOST;
+		if (ret) {
 			walk_fault(k, 0);
 			k->fault->not_memory = true;
 			return WALK_FAULT;
@@ -247,6 +254,7 @@ static int update_bits(struct walk *k)
 {
 	const struct keel_gwalk *w = k->w;
 	u8 leaf = k->level;
+	int ret;
 
 	if (!w->set_bits)
 		return WALK_OK;
@@ -258,9 +266,13 @@ static int update_bits(struct walk *k)
 			continue;
 		if (k->level == leaf && (k->access & KEEL_ACC_WRITE))
 			new |= PTE_D;
-		if (new != old &&
-		    w->set_bits(w->ctx, k->where[k->level], old, new, k->entry_size) == -EAGAIN)
+		if (new == old)
+			continue;
+		ret = w->set_bits(w->ctx, k->where[k->level], old, new, k->entry_size);
+		if (ret == -EAGAIN)
 			return WALK_RETRY;
+		if (ret == -EFAULT)
+			return WALK_HOST;
 	}
 	k->level = leaf;
 	return WALK_OK;
@@ -292,7 +304,7 @@ static gpa_t leaf_address(const struct walk *k, u64 *page_size)
  * Whether @gva is canonical, and segment limits, are the caller's to check:
  * these faults come before paging and are not page faults.
  *
- * Return: 0 with *@gpa and *@page_size; 1 with *@fault.
+ * Return: 0 with *@gpa and *@page_size; 1 with *@fault; -EFAULT when a callback said so.
  */
 int keel_gwalk(struct keel_gwalk *w, u64 gva, u32 access, gpa_t *gpa, u64 *page_size,
 	       struct keel_gwalk_fault *fault)
@@ -322,7 +334,10 @@ int keel_gwalk(struct keel_gwalk *w, u64 gva, u32 access, gpa_t *gpa, u64 *page_
 		pk = pkey_denies(&k) ? PF_PK : 0;
 		if (pk || rights_deny(&k))
 			return walk_fault(&k, KEEL_ACC_PRESENT | pk);
-		if (update_bits(&k) == WALK_OK) {
+		ret = update_bits(&k);
+		if (ret == WALK_HOST)
+			return ret;
+		if (ret == WALK_OK) {
 			*gpa = leaf_address(&k, page_size);
 			return WALK_OK;
 		}

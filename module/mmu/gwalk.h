@@ -14,10 +14,12 @@ struct keel_vm;
 /**
  * struct keel_gwalk - what a walk needs to know of the guest
  * @vm: for the default callbacks
- * @read: read @len bytes of guest-physical memory; 0 or -errno
+ * @read: read @len bytes of guest-physical memory; 0, -ENXIO (no memory), or -EFAULT, which ends
+ *	the walk
  * @set_bits: replace an entry's @old value by @new if it still is @old; 0, -EAGAIN if it is
- *	not, or -errno (a table in read-only memory: the write is lost, as on a machine with
- *	its tables in ROM).  NULL: leave the accessed and dirty bits alone.
+ *	not, -EFAULT, which ends the walk, or another -errno (a table in read-only memory: the
+ *	write is lost, as on a machine with its tables in ROM).  NULL: leave the accessed and
+ *	dirty bits alone.
  * @ctx: first argument of both
  * @pdpte: the four PDPTEs of PAE paging; NULL: they are in memory
  * @cr0, @cr3, @cr4, @efer, @rflags: the guest's registers

@@ -91,8 +91,8 @@ void keel_mmu_flush(struct keel_vm *vm);
 
 /* guest_mem.c: gwalk.c's walk with this vCPU's registers and memory (see gwalk.h). */
 void keel_gwalk_init(struct keel_gwalk *w, struct keel_vcpu *vcpu);
-/* The PDPTEs of PAE paging into vcpu->pdptr, as MOV CR3 does; false if it would fault. */
-bool keel_pdptrs_load(struct keel_vcpu *vcpu, unsigned long cr3);
+/* The PDPTEs of PAE paging into vcpu->pdptr, as MOV CR3 does: 0, 1 for #GP, -EFAULT. */
+int keel_pdptrs_load(struct keel_vcpu *vcpu, unsigned long cr3);
 void keel_pdptrs_read(struct keel_vcpu *vcpu);
 
 #endif

@@ -50,7 +50,7 @@ static int tests, failed, writes, lose_races;
 static int fake_read(void *ctx, gpa_t gpa, void *dst, size_t len)
 {
 	if (gpa > MEM_SIZE - len)
-		return -EFAULT;
+		return -ENXIO;
 	memcpy(dst, mem + gpa, len);
 	return 0;
 }
@@ -60,7 +60,7 @@ static int fake_set_bits(void *ctx, gpa_t gpa, u64 old, u64 new, int size)
 	u64 now = 0;
 
 	if (gpa > MEM_SIZE - size)
-		return -EFAULT;
+		return -ENXIO;
 	if (lose_races) {
 		lose_races--;
 		return -EAGAIN;
@@ -73,9 +73,22 @@ static int fake_set_bits(void *ctx, gpa_t gpa, u64 old, u64 new, int size)
 	return 0;
 }
 
+/* Counts down to an access for which the host has no page. */
+static int reach = -1;
+
+static int failing_read(void *ctx, gpa_t gpa, void *dst, size_t len)
+{
+	return reach-- ? fake_read(ctx, gpa, dst, len) : -EFAULT;
+}
+
+static int failing_set_bits(void *ctx, gpa_t gpa, u64 old, u64 new, int size)
+{
+	return reach-- ? fake_set_bits(ctx, gpa, old, new, size) : -EFAULT;
+}
+
 static int rom_set_bits(void *ctx, gpa_t gpa, u64 old, u64 new, int size)
 {
-	return -EFAULT;
+	return -ENXIO;
 }
 
 /* Another vCPU makes the leaf read-only before the dirty bit is set. */
@@ -530,6 +543,30 @@ static void races(void)
 	want_pf(0, WRITE, E_W);
 }
 
+/* The four entries are read, then their bits are set: wherever it ends, it can be done again. */
+static void host_without_page(void)
+{
+	struct keel_gwalk_fault fault = {};
+	gpa_t gpa;
+	int n;
+
+	for (n = 0; n < 8; n++) {
+		reset_long(0, ALL);
+		w.read = failing_read;
+		w.set_bits = failing_set_bits;
+		reach = n;
+		want(keel_gwalk(&w, 0, WRITE, &gpa, NULL, &fault) == -EFAULT);
+		want_gpa(0, WRITE, 0x100000, 4096);
+		want(get64(0x4000) & D);
+	}
+	reset_long(0, ALL);
+	w.read = failing_read;
+	w.set_bits = failing_set_bits;
+	reach = n;
+	want_gpa(0, WRITE, 0x100000, 4096);
+	w.read = fake_read;
+}
+
 static void tables_outside(void)
 {
 	struct keel_gwalk_fault fault = {};
@@ -603,6 +640,7 @@ int main(void)
 	protection_keys();
 	accessed_dirty();
 	races();
+	host_without_page();
 	tables_outside();
 	garbage();
 	printf("1..%d\n# %d passed, %d failed\n", tests, tests - failed, failed);
