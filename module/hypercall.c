@@ -13,6 +13,9 @@
 #include "keel.h"
 #include "state.h"
 
+/* Instead of an answer: KVM_RUN fails.  The guest's errors are small. */
+#define KEEL_HC_HOST_ERROR	LONG_MIN
+
 /* The guest gives a whole register; ids have 32 bits. */
 static struct keel_vcpu *keel_hc_vcpu(struct keel_vcpu *vcpu, unsigned long id)
 {
@@ -55,11 +58,15 @@ static long keel_hc_kick(struct keel_vcpu *vcpu, unsigned long id)
 	return 0;
 }
 
-/* The host's real-time clock and the guest's TSC at one instant (ptp_kvm). */
+/*
+ * The host's real-time clock and the guest's TSC at one instant (ptp_kvm).  No
+ * answer to the guest where the host has no page for it.
+ */
 static long keel_hc_clock_pairing(struct keel_vcpu *vcpu, gpa_t gpa, unsigned long type)
 {
 	struct kvm_clock_pairing pair = {};
 	struct keel_instant now;
+	int ret;
 	u32 rem;
 
 	if (type != KVM_CLOCK_PAIRING_WALLCLOCK)
@@ -70,7 +77,10 @@ static long keel_hc_clock_pairing(struct keel_vcpu *vcpu, gpa_t gpa, unsigned lo
 	pair.sec = div_u64_rem(now.real_ns, NSEC_PER_SEC, &rem);
 	pair.nsec = rem;
 	pair.tsc = keel_guest_tsc(vcpu, now.tsc);
-	return keel_gpa_write(vcpu->vm, gpa, &pair, sizeof(pair)) ? -KVM_EFAULT : 0;
+	ret = keel_gpa_write(vcpu->vm, gpa, &pair, sizeof(pair));
+	if (ret == -EFAULT)
+		return KEEL_HC_HOST_ERROR;
+	return ret ? -KVM_EFAULT : 0;
 }
 
 static long keel_hc_do(struct keel_vcpu *vcpu, unsigned long nr, const unsigned long *a, bool op64)
@@ -98,7 +108,7 @@ static long keel_hc_do(struct keel_vcpu *vcpu, unsigned long nr, const unsigned 
  * keel_hypercall() - VMCALL or VMMCALL
  * @vcpu: the vCPU; may sleep
  *
- * Return: enum keel_result.
+ * Return: KEEL_RESUME; -EFAULT, nothing has changed.
  */
 int keel_hypercall(struct keel_vcpu *vcpu)
 {
@@ -113,6 +123,8 @@ int keel_hypercall(struct keel_vcpu *vcpu)
 
 	if (keel_cpl(vcpu) == 0)
 		ret = keel_hc_do(vcpu, nr, a, op64);
+	if (ret == KEEL_HC_HOST_ERROR)
+		return -EFAULT;
 	keel_gpr_set(vcpu, KEEL_RAX, op64 ? ret : (u32)ret);
 	return KEEL_RESUME;
 }

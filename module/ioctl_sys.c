@@ -177,7 +177,7 @@ long keel_msrs_ioctl(struct kvm_msrs __user *u, void *obj,
 	struct kvm_msr_entry *entry;
 	struct kvm_msrs head;
 	size_t size;
-	long ret;
+	long ret = 0;
 	u32 i;
 
 	if (copy_from_user(&head, u, sizeof(head)))
@@ -189,10 +189,14 @@ long keel_msrs_ioctl(struct kvm_msrs __user *u, void *obj,
 	if (IS_ERR(entry))
 		return PTR_ERR(entry);
 
-	for (i = 0; i < head.nmsrs; i++)
-		if (fn(obj, entry[i].index, &entry[i].data))
+	for (i = 0; i < head.nmsrs; i++) {
+		ret = fn(obj, entry[i].index, &entry[i].data);
+		if (ret)
 			break;
-	ret = i;
+	}
+	/* A refused one ends the list; one that writes to guest memory may find none. */
+	if (ret != -EFAULT)
+		ret = i;
 	if (get && copy_to_user(u->entries, entry, size))
 		ret = -EFAULT;
 	kfree(entry);

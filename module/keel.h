@@ -512,7 +512,7 @@ int keel_pv_msr_get(struct keel_vcpu *vcpu, u32 msr, u64 *data);	/* -ENOENT: not
 int keel_pv_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
 void keel_pv_reset(struct keel_vcpu *vcpu);
 int keel_clock_update(struct keel_vcpu *vcpu);	/* KEEL_REQ_CLOCK; may sleep */
-void keel_steal_update(struct keel_vcpu *vcpu);	/* KEEL_REQ_STEAL; may sleep */
+int keel_steal_update(struct keel_vcpu *vcpu);	/* KEEL_REQ_STEAL; may sleep */
 void keel_steal_preempted(struct keel_vcpu *vcpu);	/* at put, preemption off; must not sleep */
 
 /* hypercall.c: returns keel_result; RAX etc. from vcpu */

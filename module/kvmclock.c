@@ -214,13 +214,16 @@ static int keel_clock_publish(struct keel_vcpu *vcpu, struct pvclock_vcpu_time_i
 	struct keel_gpa_cache *cache = &vcpu->pv.time;
 	const size_t v = sizeof(page->version);
 	struct keel_vm *vm = vcpu->vm;
+	int ret;
 
-	if (keel_gpa_cache_write(vm, cache, &page->version, 0, v))
-		return -EFAULT;
+	ret = keel_gpa_cache_write(vm, cache, &page->version, 0, v);
+	if (ret)
+		return ret;
 	/* A guest that sees new contents must see the odd version. */
 	smp_wmb();
-	if (keel_gpa_cache_write(vm, cache, (u8 *)page + v, v, sizeof(*page) - v))
-		return -EFAULT;
+	ret = keel_gpa_cache_write(vm, cache, (u8 *)page + v, v, sizeof(*page) - v);
+	if (ret)
+		return ret;
 	/* And the even one only with all of them in place. */
 	smp_wmb();
 	page->version++;
@@ -232,49 +235,60 @@ static int keel_clock_publish(struct keel_vcpu *vcpu, struct pvclock_vcpu_time_i
  * keel_clock_update() - write the vCPU's kvmclock page (KEEL_REQ_CLOCK)
  * @vcpu: the vCPU; may sleep
  *
- * Return: 0; a page that is no memory is the guest's own mistake.
+ * Return: 0, also for a page that is no memory: the guest's own mistake; -EFAULT.
  */
 int keel_clock_update(struct keel_vcpu *vcpu)
 {
 	struct pvclock_vcpu_time_info page, old;
 	struct keel_vm *vm = vcpu->vm;
+	int ret;
 
 	if (!(vcpu->pv.system_time_msr & KVM_MSR_ENABLED))
 		return 0;
 	keel_clock_after_suspend(vm);
 	if (vcpu->tsc.catchup)
 		keel_tsc_follow(vcpu);
-	if (keel_gpa_cache_read(vm, &vcpu->pv.time, &old, 0, sizeof(old)))
-		return 0;
+	ret = keel_gpa_cache_read(vm, &vcpu->pv.time, &old, 0, sizeof(old));
+	if (ret)
+		goto out;
 
 	memset(&page, 0, sizeof(page));
 	keel_clock_fill(vcpu, &page);
 	/* The guest clears it when it has seen it. */
 	page.flags |= old.flags & PVCLOCK_GUEST_STOPPED;
-	if (vcpu->pv.guest_stopped) {
+	if (vcpu->pv.guest_stopped)
 		page.flags |= PVCLOCK_GUEST_STOPPED;
-		vcpu->pv.guest_stopped = false;
-	}
 	page.version = (old.version + 1) | 1;
-	if (keel_clock_publish(vcpu, &page))
-		pr_debug("keel: vcpu %d: its kvmclock page went away\n", vcpu->id);
-	return 0;
+	ret = keel_clock_publish(vcpu, &page);
+	if (!ret)
+		vcpu->pv.guest_stopped = false;
+out:
+	if (ret != -EFAULT)
+		return 0;
+	/* The version may be odd now, and the guest would wait for an even one. */
+	keel_request(vcpu, KEEL_REQ_CLOCK);
+	return ret;
 }
 
-/* Wall-clock time at which kvmclock was 0; the guest asks once at boot. */
-static void keel_clock_write_wall(struct keel_vm *vm, u64 msr)
+/* Wall-clock time at which kvmclock was 0; the guest asks once at boot.  0, -ENXIO or -EFAULT. */
+static int keel_clock_write_wall(struct keel_vm *vm, u64 msr)
 {
 	struct pvclock_wall_clock wall;
 	struct keel_instant now;
 	unsigned long flags;
 	u64 boot;
 	u32 version, rem;
+	int ret;
 
-	if (!msr || keel_gpa_read(vm, msr, &version, sizeof(version)))
-		return;
+	if (!msr)
+		return 0;
+	ret = keel_gpa_read(vm, msr, &version, sizeof(version));
+	if (ret)
+		return ret;
 	version = (version + 1) | 1;
-	if (keel_gpa_write(vm, msr, &version, sizeof(version)))
-		return;
+	ret = keel_gpa_write(vm, msr, &version, sizeof(version));
+	if (ret)
+		return ret;
 
 	keel_clock_after_suspend(vm);
 	raw_spin_lock_irqsave(&vm->clock.lock, flags);
@@ -286,12 +300,13 @@ static void keel_clock_write_wall(struct keel_vm *vm, u64 msr)
 	wall.nsec = rem;
 	/* As in keel_clock_publish(). */
 	smp_wmb();
-	if (keel_gpa_write(vm, msr, &wall, sizeof(wall)))
-		return;
+	ret = keel_gpa_write(vm, msr, &wall, sizeof(wall));
+	if (ret)
+		return ret;
 	/* As in keel_clock_publish(). */
 	smp_wmb();
 	version++;
-	keel_gpa_write(vm, msr, &version, sizeof(version));
+	return keel_gpa_write(vm, msr, &version, sizeof(version));
 }
 
 /* ---- the registers ---- */
@@ -341,8 +356,7 @@ int keel_pv_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:
 		vcpu->vm->clock.wall_msr = data;
-		keel_clock_write_wall(vcpu->vm, data);
-		return 0;
+		return keel_clock_write_wall(vcpu->vm, data) == -EFAULT ? -EFAULT : 0;
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		keel_system_time_set(vcpu, data);

@@ -412,7 +412,9 @@ static int keel_pv_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host)
 
 static int keel_pv_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 {
-	return keel_pv_msr_set(vcpu, msr, data, host) ? 1 : 0;
+	int ret = keel_pv_msr_set(vcpu, msr, data, host);
+
+	return ret == -EFAULT ? ret : !!ret;
 }
 
 /* ---- the table ---- */

@@ -65,6 +65,8 @@ static int split_eoi(struct keel_vcpu *vcpu)
 /* Those whose service may sleep; outside of a load section. */
 static int serve_slow_requests(struct keel_vcpu *vcpu)
 {
+	int ret;
+
 	if (take_request(vcpu, KEEL_REQ_VM_DEAD))
 		return -EIO;
 	if (take_request(vcpu, KEEL_REQ_TRIPLE_FAULT)) {
@@ -78,13 +80,15 @@ static int serve_slow_requests(struct keel_vcpu *vcpu)
 		keel_ops.flush_tlb(vcpu, KEEL_FLUSH_TDP);
 	}
 	if (take_request(vcpu, KEEL_REQ_CLOCK)) {
-		int ret = keel_clock_update(vcpu);
-
+		ret = keel_clock_update(vcpu);
 		if (ret)
 			return ret;
 	}
-	if (take_request(vcpu, KEEL_REQ_STEAL))
-		keel_steal_update(vcpu);
+	if (take_request(vcpu, KEEL_REQ_STEAL)) {
+		ret = keel_steal_update(vcpu);
+		if (ret)
+			return ret;
+	}
 	if (take_request(vcpu, KEEL_REQ_APIC_EVENT) && keel_lapic_apic_event_pending(vcpu)) {
 		keel_lapic_accept_events(vcpu);
 		/* INIT stops it; the loop waits for the SIPI. */

@@ -38,41 +38,58 @@ int keel_steal_set(struct keel_vcpu *vcpu, u64 data, bool host)
 /**
  * keel_steal_update() - account what was stolen since the last time (KEEL_REQ_STEAL)
  * @vcpu: the vCPU, by its own thread; may sleep
+ *
+ * Return: 0, or -EFAULT.
  */
-void keel_steal_update(struct keel_vcpu *vcpu)
+int keel_steal_update(struct keel_vcpu *vcpu)
 {
 	struct keel_gpa_cache *cache = &vcpu->pv.steal;
 	u64 now = keel_steal_run_delay();
 	struct kvm_steal_time st;
 	u64 stolen = 0;
+	int ret;
 
 	if (!(vcpu->pv.steal_msr & KVM_MSR_ENABLED) || current->mm != vcpu->vm->mm)
-		return;
-	if (keel_gpa_cache_read(vcpu->vm, cache, &st, 0, sizeof(st)))
-		return;
+		return 0;
+	ret = keel_gpa_cache_read(vcpu->vm, cache, &st, 0, sizeof(st));
+	if (ret)
+		goto out;
 	/* Another thread may run the vCPU now, with a smaller figure of its own. */
 	if (now > vcpu->pv.steal_last)
 		stolen = now - vcpu->pv.steal_last;
-	vcpu->pv.steal_last = now;
 
 	st.version = (st.version + 1) | 1;
-	if (keel_gpa_cache_write(vcpu->vm, cache, &st.version,
-				 offsetof(struct kvm_steal_time, version), sizeof(st.version)))
-		return;
+	ret = keel_gpa_cache_write(vcpu->vm, cache, &st.version,
+				   offsetof(struct kvm_steal_time, version), sizeof(st.version));
+	if (ret)
+		goto out;
 	/* Odd before the figures change, even after: the guest reads it around them. */
 	smp_wmb();
 	st.steal += stolen;
 	st.preempted = 0;
-	keel_gpa_cache_write(vcpu->vm, cache, &st.steal,
-			     offsetof(struct kvm_steal_time, steal), sizeof(st.steal));
-	keel_gpa_cache_write(vcpu->vm, cache, &st.preempted,
-			     offsetof(struct kvm_steal_time, preempted), sizeof(st.preempted));
+	ret = keel_gpa_cache_write(vcpu->vm, cache, &st.preempted,
+				   offsetof(struct kvm_steal_time, preempted),
+				   sizeof(st.preempted));
+	if (!ret)
+		ret = keel_gpa_cache_write(vcpu->vm, cache, &st.steal,
+					   offsetof(struct kvm_steal_time, steal),
+					   sizeof(st.steal));
+	if (ret)
+		goto out;
+	/* They are in the guest's sum now, and must not get there twice. */
+	vcpu->pv.steal_last = now;
 	vcpu->pv.steal_marked = false;
 	/* As above. */
 	smp_wmb();
 	st.version++;
-	keel_gpa_cache_write(vcpu->vm, cache, &st.version,
-			     offsetof(struct kvm_steal_time, version), sizeof(st.version));
+	ret = keel_gpa_cache_write(vcpu->vm, cache, &st.version,
+				   offsetof(struct kvm_steal_time, version), sizeof(st.version));
+out:
+	if (ret != -EFAULT)
+		return 0;
+	/* The version may be odd now, and the guest would wait for an even one. */
+	keel_request(vcpu, KEEL_REQ_STEAL);
+	return ret;
 }
 
 /**

@@ -545,7 +545,8 @@ bool keel_pv_eoi_sync_from(struct keel_vcpu *vcpu)
 		lapic_eoi(apic);
 	if (ret && !sleep)
 		return false;
-	apic->pv_eoi_offered = false;
+	/* What the host has no page for now is looked at after the next exit. */
+	apic->pv_eoi_offered = ret == -EFAULT;
 	return true;
 }
 
