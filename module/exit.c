@@ -532,6 +532,19 @@ bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 	return flags & ATOMIC;
 }
 
+/*
+ * KVM_RUN has failed for want of a page of the host's: the next one handles the same exit.  The
+ * guest has not run in between, so what the exit depends on is still as it was, an interrupt
+ * shadow for example, which QEMU's VMRUN does not load.
+ */
+static int handle_again(struct keel_vcpu *vcpu)
+{
+	struct keel_exit exit = vcpu->failed_exit;
+
+	/* The client moved the guest elsewhere (reset it, say). */
+	return keel_rip(vcpu) == vcpu->failed_rip ? keel_handle_exit(vcpu, &exit) : KEEL_RESUME;
+}
+
 /**
  * keel_handle_exit() - do what the guest left for
  * @vcpu: the vCPU
@@ -542,12 +555,16 @@ bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
  */
 int keel_handle_exit(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	int ret;
+	int ret = 0;
 
-	if (unlikely(!exit->insn_len) && (handlers[exit->reason].flags & SKIPS)) {
+	if (unlikely(!exit->insn_len) && (handlers[exit->reason].flags & SKIPS))
 		ret = check_skip(vcpu, exit);
-		if (ret)
-			return not_done(ret);
+	ret = ret ? not_done(ret) : handlers[exit->reason].fn(vcpu, exit);
+	/* The emulator goes on in the middle. */
+	if (unlikely(ret == -EFAULT) && !vcpu->complete_io) {
+		vcpu->failed_exit = *exit;
+		vcpu->failed_rip = keel_rip(vcpu);
+		vcpu->complete_io = handle_again;
 	}
-	return handlers[exit->reason].fn(vcpu, exit);
+	return ret;
 }

@@ -313,6 +313,8 @@ struct keel_vcpu {
 
 	/* user space has to finish an access: called on the next KVM_RUN; v */
 	int (*complete_io)(struct keel_vcpu *vcpu);
+	struct keel_exit failed_exit;		/* v: exit.c handles it again, ... */
+	unsigned long failed_rip;		/* v: ... if RIP is still this */
 	struct keel_pending_pio pio;
 	void *pio_data;				/* C: second page of the run mapping */
 	struct keel_emul_state *emul;		/* C */
