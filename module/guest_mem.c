@@ -389,7 +389,7 @@ void keel_gwalk_init(struct keel_gwalk *w, struct keel_vcpu *vcpu)
 		.amd = vcpu->cpuid.amd,
 		.cpl = keel_cpl(vcpu),
 	};
-	if ((vcpu->cr0 & X86_CR0_PG) && (vcpu->cr4 & X86_CR4_PAE) && !(vcpu->efer & EFER_LMA)) {
+	if (keel_caps.pdpte_registers) {
 		keel_need(vcpu, KEEL_R_PDPTR);
 		w->pdpte = vcpu->pdptr;
 	}
@@ -418,15 +418,4 @@ int keel_pdptrs_load(struct keel_vcpu *vcpu, unsigned long cr3)
 	memcpy(vcpu->pdptr, pdpte, sizeof(pdpte));
 	keel_dirty(vcpu, KEEL_R_PDPTR);
 	return 0;
-}
-
-/**
- * keel_pdptrs_read() - the PDPTEs in memory, for CPUs that read them at need
- * @vcpu: the vCPU
- */
-void keel_pdptrs_read(struct keel_vcpu *vcpu)
-{
-	keel_need(vcpu, KEEL_R_CR3);
-	if (keel_gpa_read(vcpu->vm, vcpu->cr3 & 0xffffffe0ul, vcpu->pdptr, sizeof(vcpu->pdptr)))
-		memset(vcpu->pdptr, 0, sizeof(vcpu->pdptr));
 }

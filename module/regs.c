@@ -453,16 +453,25 @@ static_assert(offsetof(struct kvm_sregs, interrupt_bitmap) ==
 int keel_get_sregs2(struct keel_vcpu *vcpu, struct kvm_sregs2 *sregs)
 {
 	struct kvm_sregs s;
+	int ret;
 
 	keel_get_sregs_common(vcpu, &s);
 	memset(sregs, 0, sizeof(*sregs));
 	memcpy(sregs, &s, offsetof(struct kvm_sregs, interrupt_bitmap));
-	if (keel_pae_paging(vcpu->cr0, vcpu->cr4, vcpu->efer)) {
+	if (!keel_pae_paging(vcpu->cr0, vcpu->cr4, vcpu->efer))
+		return 0;
+	/* Where the CPU reads them from memory at need, so does this. */
+	if (keel_caps.pdpte_registers) {
 		keel_need(vcpu, KEEL_R_PDPTR);
 		memcpy(sregs->pdptrs, vcpu->pdptr, sizeof(sregs->pdptrs));
-		sregs->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
+		ret = 0;
+	} else {
+		ret = keel_gpa_read(vcpu->vm, vcpu->cr3 & GENMASK(31, 5), sregs->pdptrs,
+				    sizeof(sregs->pdptrs));
 	}
-	return 0;
+	if (!ret)
+		sregs->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
+	return ret == -EFAULT ? ret : 0;
 }
 
 int keel_set_sregs2(struct keel_vcpu *vcpu, struct kvm_sregs2 *sregs)

@@ -93,6 +93,5 @@ void keel_mmu_flush(struct keel_vm *vm);
 void keel_gwalk_init(struct keel_gwalk *w, struct keel_vcpu *vcpu);
 /* The PDPTEs of PAE paging into vcpu->pdptr, as MOV CR3 does: 0, 1 for #GP, -EFAULT. */
 int keel_pdptrs_load(struct keel_vcpu *vcpu, unsigned long cr3);
-void keel_pdptrs_read(struct keel_vcpu *vcpu);
 
 #endif

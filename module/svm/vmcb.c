@@ -129,9 +129,6 @@ void svm_pull(struct keel_vcpu *vcpu, u32 mask)
 		vcpu->dr7 = save->dr7;
 	if (mask & KEEL_R_SHADOW)
 		vcpu->int_shadow = svm_shadow(vmcb);
-	/* Under nested paging the CPU reads them as it walks (APM vol. 2, 'Nested Table Walk'). */
-	if (mask & KEEL_R_PDPTR)
-		keel_pdptrs_read(vcpu);
 	if (mask & KEEL_R_SYSMSR)
 		svm_pull_sysmsr(svm);
 }

@@ -342,6 +342,7 @@ int vmx_hw_setup(struct keel_caps *caps)
 	caps->tsc_frac_bits = 48;
 	caps->max_tsc_ratio = U64_MAX;
 	caps->hidden = hidden;
+	caps->pdpte_registers = true;
 	caps->apicv = vmx_caps.apicv;
 	caps->timed_exit = vmx_caps.preempt_timer;
 
