@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# deps.sh build|run|test|check...: installs the Debian packages for these purposes that the
+# deps.sh build|run|test|check|debug...: installs the Debian packages for these purposes that the
 # machine lacks. It prints their list first; it needs root or sudo only when the list has any.
 set -eu
 . "$(dirname "$0")/lib.sh"
@@ -13,6 +13,8 @@ RUN="qemu-system-x86 busybox-static cpio e2fsprogs mmdebstrap debian-archive-key
 TEST="bochs bochs-term bochsbios vgabios isolinux syslinux-common xorriso clang libclang-rt-dev
 	libzydis-dev expect"
 CHECK="sparse"
+# For debug-kernel.sh.
+DEBUG="bc bison flex libelf-dev zlib1g-dev"
 
 installed()
 {
@@ -26,6 +28,7 @@ for purpose in "$@"; do
 	run)	list=$RUN ;;
 	test)	list=$TEST ;;
 	check)	list=$CHECK ;;
+	debug)	list=$DEBUG ;;
 	*)	die "no such purpose: $purpose" ;;
 	esac
 	for p in $list; do

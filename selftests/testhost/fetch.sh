@@ -4,7 +4,8 @@
 #   fetch.sh kernel      the newest 6.1 cloud kernel and its modules; prints their folder
 #   fetch.sh headers     its headers; prints the folder that KDIR= takes
 #   fetch.sh selftests   the kernel tree's tools/testing/selftests; prints the folder
-#   fetch.sh debug       the debug kernel of KEEL_DEBUG_KERNEL, unpacked; prints the folder
+#   fetch.sh debug       the debug kernel: of KEEL_DEBUG_KERNEL, of ../shared/debug-kernel beside
+#                        the clone, or built by debug-kernel.sh; prints the folder
 # Nothing is installed: packages are unpacked with dpkg -x, /boot stays as it is.
 set -eu
 . "$(dirname "$0")/lib.sh"
@@ -118,7 +119,11 @@ fetch_selftests()
 fetch_debug()
 {
 	local dir=$CACHE/kernel/debug stamp
-	[ -r "$DEBUG_KERNEL/bzImage" ] || die "no debug kernel in $DEBUG_KERNEL"
+	if [ ! -r "$DEBUG_KERNEL/bzImage" ]; then
+		[ -z "${KEEL_DEBUG_KERNEL:-}" ] || die "no debug kernel in $DEBUG_KERNEL"
+		"$TESTHOST/debug-kernel.sh"
+		return
+	fi
 	stamp=$(stat -c '%s %Y' "$DEBUG_KERNEL/bzImage")
 	if [ "$(cat "$dir/.done" 2>/dev/null)" != "$stamp" ]; then
 		rm -rf "$dir"
@@ -137,6 +142,6 @@ kernel|headers|selftests|debug)
 	mkdir -p "$CACHE"
 	with_lock "$1" "fetch_$1" ;;
 *)
-	sed -n '3,8s/^# \{0,1\}//p' "$0" >&2
+	sed -n '3,9s/^# \{0,1\}//p' "$0" >&2
 	exit 1 ;;
 esac

@@ -11,7 +11,7 @@ build()
 	local kind=$1 kdir dir
 	case $kind in
 	cloud)	kdir=$("$TESTHOST/fetch.sh" headers) ;;
-	debug)	kdir=$(echo "$("$TESTHOST/fetch.sh" debug)"/headers/linux-headers-*) ;;
+	debug)	kdir=$("$TESTHOST/fetch.sh" debug); kdir=$(echo "$kdir"/headers/linux-headers-*) ;;
 	*)	die "no such kernel: $kind" ;;
 	esac
 	dir=$CACHE/build/$kind-$(echo "$TOP $kdir" | cksum | cut -d' ' -f1)
