@@ -148,10 +148,17 @@ REPORTS+='|general protection|Oops|Kernel panic|unable to handle|suspicious RCU|
 REPORTS+='|detected stall|self-detected|soft lockup|hard LOCKUP|blocked for more than|Call Trace'
 REPORTS+='|refcount_t:|list_(add|del) corruption|Objects remaining|scheduling while atomic'
 
+# The log from /init on: the module comes later. All of it without that line.
+after_boot()
+{
+	awk '{ line[NR] = $0 } /testhost: up$/ { from = NR }
+		END { for (i = from + 1; i <= NR; i++) print line[i] }'
+}
+
 reports()
 {
 	{
-		tr -d '\r' <"$log" | grep -E "$REPORTS"
+		tr -d '\r' <"$log" | after_boot | grep -E "$REPORTS"
 		[ "$host" = amd-tcg ] || bochs_reports
 	} | { if [ -n "$allow" ]; then grep -vE "$allow"; else cat; fi; }
 }
