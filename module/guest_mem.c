@@ -389,7 +389,7 @@ void keel_gwalk_init(struct keel_gwalk *w, struct keel_vcpu *vcpu)
 		.amd = vcpu->cpuid.amd,
 		.cpl = keel_cpl(vcpu),
 	};
-	if (keel_caps.pdpte_registers) {
+	if (keel_caps.pdpte_registers && (vcpu->cr4 & X86_CR4_PAE) && !(vcpu->efer & EFER_LMA)) {
 		keel_need(vcpu, KEEL_R_PDPTR);
 		w->pdpte = vcpu->pdptr;
 	}
