@@ -114,7 +114,7 @@ static enum emul_result glue_read(struct emul_ctxt *c, u64 linear, void *buf, un
 static enum emul_result write_gpa(struct keel_vcpu *vcpu, gpa_t gpa, const void *buf,
 				  unsigned int len)
 {
-	int ret = keel_gpa_write(vcpu->vm, gpa, buf, len);
+	int ret = keel_gpa_write(vcpu, gpa, buf, len);
 
 	if (ret != -ENXIO)
 		return ret ? EMUL_NO_PAGE : EMUL_CONTINUE;
@@ -150,7 +150,7 @@ static enum emul_result glue_cmpxchg(struct emul_ctxt *c, u64 linear, void *old,
 	if (res != EMUL_CONTINUE)
 		return res;
 	for (tries = 0; tries < 16; tries++) {
-		ret = keel_gpa_cmpxchg(vcpu->vm, gpa, old, new, len, &ok);
+		ret = keel_gpa_cmpxchg(vcpu, gpa, old, new, len, &ok);
 		if (ret == -ENXIO)
 			return write_gpa(vcpu, gpa, new, len);	/* a device: the read came before */
 		if (ret)

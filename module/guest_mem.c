@@ -83,15 +83,16 @@ int keel_gpa_read(struct keel_vm *vm, gpa_t gpa, void *dst, size_t len)
 
 /**
  * keel_gpa_write() - copy to guest-physical memory; may sleep
- * @vm: the VM
+ * @vcpu: the vCPU that writes, by its thread
  * @gpa: guest-physical address
  * @src: where from
  * @len: bytes
  *
  * Return: 0, or -ENXIO (no memory there, or read-only) or -EFAULT with any part written.
  */
-int keel_gpa_write(struct keel_vm *vm, gpa_t gpa, const void *src, size_t len)
+int keel_gpa_write(struct keel_vcpu *vcpu, gpa_t gpa, const void *src, size_t len)
 {
+	struct keel_vm *vm = vcpu->vm;
 	struct gpa_run run;
 	int idx, ret = 0;
 
@@ -150,7 +151,7 @@ static bool splits_lock(gpa_t gpa, size_t len)
 /**
  * keel_gpa_cmpxchg() - replace the bytes at @gpa by @new if they are @old, atomically for
  *	the guest's CPUs too; may sleep
- * @vm: the VM
+ * @vcpu: the vCPU that writes, by its thread
  * @gpa: guest-physical address
  * @old: expected bytes
  * @new: replacing bytes
@@ -160,9 +161,10 @@ static bool splits_lock(gpa_t gpa, size_t len)
  * Return: 0, -ENXIO (no memory there, or read-only), -EFAULT, -EINVAL for another @len or a
  * page's end in between (on some hosts a cache line's).
  */
-int keel_gpa_cmpxchg(struct keel_vm *vm, gpa_t gpa, const void *old, const void *new,
+int keel_gpa_cmpxchg(struct keel_vcpu *vcpu, gpa_t gpa, const void *old, const void *new,
 		     size_t len, bool *ok)
 {
+	struct keel_vm *vm = vcpu->vm;
 	struct gpa_run run;
 	int idx, ret;
 
@@ -267,7 +269,7 @@ int keel_gpa_cache_read(struct keel_vm *vm, struct keel_gpa_cache *c, void *dst,
 
 /**
  * keel_gpa_cache_write() - copy to the remembered place; may sleep
- * @vm: the VM
+ * @vcpu: the vCPU that writes, by its thread
  * @c: the cache
  * @src: where from
  * @off: offset of the first byte in the structure
@@ -275,9 +277,10 @@ int keel_gpa_cache_read(struct keel_vm *vm, struct keel_gpa_cache *c, void *dst,
  *
  * Return: 0, -ENXIO or -EFAULT.
  */
-int keel_gpa_cache_write(struct keel_vm *vm, struct keel_gpa_cache *c, const void *src,
+int keel_gpa_cache_write(struct keel_vcpu *vcpu, struct keel_gpa_cache *c, const void *src,
 			 size_t off, size_t len)
 {
+	struct keel_vm *vm = vcpu->vm;
 	void __user *hva;
 	int idx, ret = 0;
 
@@ -288,7 +291,7 @@ int keel_gpa_cache_write(struct keel_vm *vm, struct keel_gpa_cache *c, const voi
 	if (hva && copy_to_user(hva, src, len))
 		ret = -EFAULT;
 	srcu_read_unlock(&vm->srcu, idx);
-	return hva ? ret : keel_gpa_write(vm, c->gpa + off, src, len);
+	return hva ? ret : keel_gpa_write(vcpu, c->gpa + off, src, len);
 }
 
 /* Without sleeping: a page that would have to be faulted in is -EFAULT. */
@@ -315,7 +318,7 @@ static int cache_copy_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, void 
 
 /**
  * keel_gpa_cache_write_atomic() - keel_gpa_cache_write() that does not sleep
- * @vm: the VM
+ * @vcpu: the vCPU that writes, by its thread
  * @c: the cache
  * @src: where from
  * @off: offset of the first byte in the structure
@@ -323,10 +326,10 @@ static int cache_copy_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, void 
  *
  * Return: 0, or -EFAULT also where the page would have to be faulted in.
  */
-int keel_gpa_cache_write_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, const void *src,
-				size_t off, size_t len)
+int keel_gpa_cache_write_atomic(struct keel_vcpu *vcpu, struct keel_gpa_cache *c,
+				const void *src, size_t off, size_t len)
 {
-	return cache_copy_atomic(vm, c, (void *)src, off, len, true);
+	return cache_copy_atomic(vcpu->vm, c, (void *)src, off, len, true);
 }
 
 /**
@@ -349,7 +352,9 @@ int keel_gpa_cache_read_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, voi
 
 static int gwalk_read(void *ctx, gpa_t gpa, void *dst, size_t len)
 {
-	return keel_gpa_read(ctx, gpa, dst, len);
+	struct keel_vcpu *vcpu = ctx;
+
+	return keel_gpa_read(vcpu->vm, gpa, dst, len);
 }
 
 static int gwalk_set_bits(void *ctx, gpa_t gpa, u64 old, u64 new, int size)
@@ -378,7 +383,7 @@ void keel_gwalk_init(struct keel_gwalk *w, struct keel_vcpu *vcpu)
 		.vm = vcpu->vm,
 		.read = gwalk_read,
 		.set_bits = gwalk_set_bits,
-		.ctx = vcpu->vm,
+		.ctx = vcpu,
 		.cr0 = vcpu->cr0,
 		.cr3 = vcpu->cr3,
 		.cr4 = vcpu->cr4,

@@ -77,7 +77,7 @@ static long keel_hc_clock_pairing(struct keel_vcpu *vcpu, gpa_t gpa, unsigned lo
 	pair.sec = div_u64_rem(now.real_ns, NSEC_PER_SEC, &rem);
 	pair.nsec = rem;
 	pair.tsc = keel_guest_tsc(vcpu, now.tsc);
-	ret = keel_gpa_write(vcpu->vm, gpa, &pair, sizeof(pair));
+	ret = keel_gpa_write(vcpu, gpa, &pair, sizeof(pair));
 	if (ret == -EFAULT)
 		return KEEL_HC_HOST_ERROR;
 	return ret ? -KVM_EFAULT : 0;

@@ -540,20 +540,23 @@ static inline unsigned long keel_slot_hva(const struct keel_memslot *s, gfn_t gf
 	return s->hva + (array_index_nospec(gfn - s->base_gfn, s->npages) << PAGE_SHIFT);
 }
 
-/* guest_mem.c: copies may sleep; 0 or -EFAULT; they enter vm->srcu themselves */
+/*
+ * guest_mem.c: copies may sleep; 0 or -EFAULT; they enter vm->srcu themselves.  Writes are
+ * some vCPU's, by the thread that holds its mutex: the log of dirty pages may be one a vCPU.
+ */
 int keel_gpa_read(struct keel_vm *vm, gpa_t gpa, void *dst, size_t len);
-int keel_gpa_write(struct keel_vm *vm, gpa_t gpa, const void *src, size_t len);
+int keel_gpa_write(struct keel_vcpu *vcpu, gpa_t gpa, const void *src, size_t len);
 /* *ok: exchanged; 0, -EFAULT, or -EINVAL for a bad size or an operand over a page's end */
-int keel_gpa_cmpxchg(struct keel_vm *vm, gpa_t gpa, const void *old, const void *new,
+int keel_gpa_cmpxchg(struct keel_vcpu *vcpu, gpa_t gpa, const void *old, const void *new,
 		     size_t len, bool *ok);
 int keel_gpa_cache_init(struct keel_vm *vm, struct keel_gpa_cache *c, gpa_t gpa, size_t len);
 int keel_gpa_cache_read(struct keel_vm *vm, struct keel_gpa_cache *c, void *dst,
 			size_t off, size_t len);
-int keel_gpa_cache_write(struct keel_vm *vm, struct keel_gpa_cache *c, const void *src,
+int keel_gpa_cache_write(struct keel_vcpu *vcpu, struct keel_gpa_cache *c, const void *src,
 			 size_t off, size_t len);
 /* The same without sleeping (page faults disabled): -EFAULT if the page is not there. */
-int keel_gpa_cache_write_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, const void *src,
-				size_t off, size_t len);
+int keel_gpa_cache_write_atomic(struct keel_vcpu *vcpu, struct keel_gpa_cache *c,
+				const void *src, size_t off, size_t len);
 int keel_gpa_cache_read_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, void *dst,
 			       size_t off, size_t len);
 

@@ -213,22 +213,21 @@ static int keel_clock_publish(struct keel_vcpu *vcpu, struct pvclock_vcpu_time_i
 {
 	struct keel_gpa_cache *cache = &vcpu->pv.time;
 	const size_t v = sizeof(page->version);
-	struct keel_vm *vm = vcpu->vm;
 	int ret;
 
-	ret = keel_gpa_cache_write(vm, cache, &page->version, 0, v);
+	ret = keel_gpa_cache_write(vcpu, cache, &page->version, 0, v);
 	if (ret)
 		return ret;
 	/* A guest that sees new contents must see the odd version. */
 	smp_wmb();
-	ret = keel_gpa_cache_write(vm, cache, (u8 *)page + v, v, sizeof(*page) - v);
+	ret = keel_gpa_cache_write(vcpu, cache, (u8 *)page + v, v, sizeof(*page) - v);
 	if (ret)
 		return ret;
 	/* And the even one only with all of them in place. */
 	smp_wmb();
 	page->version++;
 	vcpu->pv.version = page->version;
-	return keel_gpa_cache_write(vm, cache, &page->version, 0, v);
+	return keel_gpa_cache_write(vcpu, cache, &page->version, 0, v);
 }
 
 /**
@@ -271,8 +270,9 @@ out:
 }
 
 /* Wall-clock time at which kvmclock was 0; the guest asks once at boot.  0, -ENXIO or -EFAULT. */
-static int keel_clock_write_wall(struct keel_vm *vm, u64 msr)
+static int keel_clock_write_wall(struct keel_vcpu *vcpu, u64 msr)
 {
+	struct keel_vm *vm = vcpu->vm;
 	struct pvclock_wall_clock wall;
 	struct keel_instant now;
 	unsigned long flags;
@@ -286,7 +286,7 @@ static int keel_clock_write_wall(struct keel_vm *vm, u64 msr)
 	if (ret)
 		return ret;
 	version = (version + 1) | 1;
-	ret = keel_gpa_write(vm, msr, &version, sizeof(version));
+	ret = keel_gpa_write(vcpu, msr, &version, sizeof(version));
 	if (ret)
 		return ret;
 
@@ -300,13 +300,13 @@ static int keel_clock_write_wall(struct keel_vm *vm, u64 msr)
 	wall.nsec = rem;
 	/* As in keel_clock_publish(). */
 	smp_wmb();
-	ret = keel_gpa_write(vm, msr, &wall, sizeof(wall));
+	ret = keel_gpa_write(vcpu, msr, &wall, sizeof(wall));
 	if (ret)
 		return ret;
 	/* As in keel_clock_publish(). */
 	smp_wmb();
 	version++;
-	return keel_gpa_write(vm, msr, &version, sizeof(version));
+	return keel_gpa_write(vcpu, msr, &version, sizeof(version));
 }
 
 /* ---- the registers ---- */
@@ -356,7 +356,7 @@ int keel_pv_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:
 		vcpu->vm->clock.wall_msr = data;
-		return keel_clock_write_wall(vcpu->vm, data) == -EFAULT ? -EFAULT : 0;
+		return keel_clock_write_wall(vcpu, data) == -EFAULT ? -EFAULT : 0;
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		keel_system_time_set(vcpu, data);

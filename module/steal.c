@@ -59,7 +59,7 @@ int keel_steal_update(struct keel_vcpu *vcpu)
 		stolen = now - vcpu->pv.steal_last;
 
 	st.version = (st.version + 1) | 1;
-	ret = keel_gpa_cache_write(vcpu->vm, cache, &st.version,
+	ret = keel_gpa_cache_write(vcpu, cache, &st.version,
 				   offsetof(struct kvm_steal_time, version), sizeof(st.version));
 	if (ret)
 		goto out;
@@ -67,11 +67,11 @@ int keel_steal_update(struct keel_vcpu *vcpu)
 	smp_wmb();
 	st.steal += stolen;
 	st.preempted = 0;
-	ret = keel_gpa_cache_write(vcpu->vm, cache, &st.preempted,
+	ret = keel_gpa_cache_write(vcpu, cache, &st.preempted,
 				   offsetof(struct kvm_steal_time, preempted),
 				   sizeof(st.preempted));
 	if (!ret)
-		ret = keel_gpa_cache_write(vcpu->vm, cache, &st.steal,
+		ret = keel_gpa_cache_write(vcpu, cache, &st.steal,
 					   offsetof(struct kvm_steal_time, steal),
 					   sizeof(st.steal));
 	if (ret)
@@ -82,7 +82,7 @@ int keel_steal_update(struct keel_vcpu *vcpu)
 	/* As above. */
 	smp_wmb();
 	st.version++;
-	ret = keel_gpa_cache_write(vcpu->vm, cache, &st.version,
+	ret = keel_gpa_cache_write(vcpu, cache, &st.version,
 				   offsetof(struct kvm_steal_time, version), sizeof(st.version));
 out:
 	if (ret != -EFAULT)
@@ -105,7 +105,7 @@ void keel_steal_preempted(struct keel_vcpu *vcpu)
 	/* On the way out of a process its memory may be gone. */
 	if (current->mm != vcpu->vm->mm)
 		return;
-	if (!keel_gpa_cache_write_atomic(vcpu->vm, &vcpu->pv.steal, &preempted,
+	if (!keel_gpa_cache_write_atomic(vcpu, &vcpu->pv.steal, &preempted,
 					 offsetof(struct kvm_steal_time, preempted),
 					 sizeof(preempted))) {
 		vcpu->pv.steal_marked = true;

@@ -513,7 +513,7 @@ void keel_pv_eoi_sync_to(struct keel_vcpu *vcpu)
 	if (lapic_vec_test(apic->page, LAPIC_TMR, vector) ||
 	    keel_ioapic_has_vector(vcpu->vm, vector))
 		return;
-	if (!keel_gpa_cache_write_atomic(vcpu->vm, &apic->pv_eoi_cache, &skip, 0, sizeof(skip)))
+	if (!keel_gpa_cache_write_atomic(vcpu, &apic->pv_eoi_cache, &skip, 0, sizeof(skip)))
 		apic->pv_eoi_offered = true;
 }
 
@@ -540,7 +540,7 @@ bool keel_pv_eoi_sync_from(struct keel_vcpu *vcpu)
 	/* The guest clears the bit when it is done; else the offer is taken back. */
 	if (!ret && val & 1 << KVM_PV_EOI_BIT)
 		ret = (sleep ? keel_gpa_cache_write : keel_gpa_cache_write_atomic)
-		      (vcpu->vm, &apic->pv_eoi_cache, &none, 0, sizeof(none));
+		      (vcpu, &apic->pv_eoi_cache, &none, 0, sizeof(none));
 	else if (!ret)
 		lapic_eoi(apic);
 	if (ret && !sleep)

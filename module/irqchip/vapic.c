@@ -54,12 +54,12 @@ void keel_vapic_sync_to(struct keel_vcpu *vcpu)
 		word |= (isr & 0xf0) << VAPIC_ISR_CLASS;
 	if (irr > 0)
 		word |= (u32)irr << VAPIC_IRR;
-	if (vcpu->loaded && !keel_gpa_cache_write_atomic(vcpu->vm, &apic->vapic_cache, &word, 0,
+	if (vcpu->loaded && !keel_gpa_cache_write_atomic(vcpu, &apic->vapic_cache, &word, 0,
 							 sizeof(word)))
 		return;
 	keel_vcpu_put(vcpu);
 	/* If the memory has gone, the guest sees no more of it either. */
-	keel_gpa_cache_write(vcpu->vm, &apic->vapic_cache, &word, 0, sizeof(word));
+	keel_gpa_cache_write(vcpu, &apic->vapic_cache, &word, 0, sizeof(word));
 }
 
 /**
