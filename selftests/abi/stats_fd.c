@@ -39,29 +39,6 @@ static void check_format(struct __test_metadata *_metadata, int fd)
 	EXPECT_EQ(0, pread(fd, &val, 8, h.data_offset + data));
 }
 
-static u64 counter(int fd, const char *name)
-{
-	struct kvm_stats_header h;
-	struct kvm_stats_desc *d;
-	u64 val = 0;
-	u32 i;
-
-	if (pread(fd, &h, sizeof(h), 0) != sizeof(h))
-		die("statistics: %s", strerror(errno));
-	d = calloc(1, sizeof(*d) + h.name_size);
-	for (i = 0; i < h.num_desc; i++) {
-		if (pread(fd, d, sizeof(*d) + h.name_size,
-			  h.desc_offset + i * (sizeof(*d) + h.name_size)) < 0)
-			break;
-		if (!strcmp(d->name, name)) {
-			if (pread(fd, &val, 8, h.data_offset + d->offset) != 8)
-				break;
-			return val;
-		}
-	}
-	die("no counter '%s'", name);
-}
-
 TEST(format_of_vm)
 {
 	struct vm *vm = vm_create(0);
@@ -89,11 +66,11 @@ TEST(exits_are_counted)
 {
 	struct vcpu *v = vcpu_create(vm_create(0), 0);
 	int fd = must(v->fd, KVM_GET_STATS_FD, 0);
-	u64 before = counter(fd, "exits");
+	u64 before = stat_value(fd, "exits");
 
 	vcpu_long(v, guest_exits, 0);
 	ASSERT_DONE(v);
-	EXPECT_LE(before + 11, counter(fd, "exits"));
+	EXPECT_LE(before + 11, stat_value(fd, "exits"));
 }
 
 TEST(two_files)

@@ -184,6 +184,30 @@ void vm_irq_line(struct vm *vm, u32 gsi, u32 level)
 	must(vm->fd, KVM_IRQ_LINE, &l);
 }
 
+u64 stat_value(int fd, const char *name)
+{
+	struct kvm_stats_header h;
+	struct kvm_stats_desc *d;
+	u64 val = 0;
+	u32 i;
+
+	if (pread(fd, &h, sizeof(h), 0) != sizeof(h))
+		die("statistics: %s", strerror(errno));
+	d = calloc(1, sizeof(*d) + h.name_size);
+	for (i = 0; i < h.num_desc; i++) {
+		if (pread(fd, d, sizeof(*d) + h.name_size,
+			  h.desc_offset + i * (sizeof(*d) + h.name_size)) < 0)
+			break;
+		if (!strcmp(d->name, name)) {
+			if (pread(fd, &val, 8, h.data_offset + d->offset) != 8)
+				break;
+			free(d);
+			return val;
+		}
+	}
+	die("no counter '%s'", name);
+}
+
 struct kvm_cpuid2 *cpuid_supported(void)
 {
 	if (!supported) {

@@ -80,6 +80,9 @@ void *vm_add_mem(struct vm *vm, u32 slot, u32 flags, u64 gpa, u64 size);
 void *map_anon(size_t size);
 void vm_irq_line(struct vm *vm, u32 gsi, u32 level);
 
+/* A counter of KVM_GET_STATS_FD's file, the first value if it has several. */
+u64 stat_value(int fd, const char *name);
+
 struct vcpu *vcpu_create(struct vm *vm, unsigned int id);
 struct vcpu *vcpu_create_raw(struct vm *vm, unsigned int id);
 void vcpu_free(struct vcpu *v);
