@@ -59,6 +59,11 @@ struct keel_caps {
 	bool apicv;		/* the CPU can deliver a local APIC's interrupts: vcpu->apicv */
 	bool timed_exit;	/* enter() comes back by vcpu->exit_at */
 	const struct keel_tdp_format *tdp;
+	/*
+	 * The CPU lists the 4K pages whose dirty bit it sets.  The back end hands the list to
+	 * keel_dirty_mark_gpa() at each exit, before vcpu->mode becomes OUTSIDE.
+	 */
+	bool pml;
 	/* CPUID features (X86_FEATURE_*) the back end cannot give a guest, ended by -1 */
 	const s16 *hidden;
 };

@@ -22,27 +22,45 @@
  * struct gpa_run - guest-physical bytes that are one after the other in the client's memory too
  * @hva: of the first
  * @len: how many of those asked for
+ * @slot: where they are
  */
 struct gpa_run {
 	void __user *hva;
 	size_t len;
+	const struct keel_memslot *slot;
 };
 
 /* Inside vm->srcu.  0, or -ENXIO: no memory, or not for writing. */
-static int find_run(struct keel_vm *vm, gpa_t gpa, size_t len, bool write, struct gpa_run *run)
+static int find_run(struct keel_memslots *slots, gpa_t gpa, size_t len, bool write,
+		    struct gpa_run *run)
 {
 	gfn_t gfn = gpa >> PAGE_SHIFT;
 	const struct keel_memslot *slot;
 	int hint = -1;
 	u64 room;
 
-	slot = keel_gfn_to_slot(keel_slots(vm), gfn, &hint);
+	slot = keel_gfn_to_slot(slots, gfn, &hint);
 	if (!slot || (write && (slot->flags & KVM_MEM_READONLY)))
 		return -ENXIO;
 	room = ((u64)(slot->base_gfn + slot->npages) << PAGE_SHIFT) - gpa;
 	run->hva = (void __user *)(keel_slot_hva(slot, gfn) + offset_in_page(gpa));
 	run->len = min_t(u64, len, room);
+	run->slot = slot;
 	return 0;
+}
+
+/*
+ * [gpa, gpa + len) of the slot have been written, maybe in part; len is not 0.
+ * Inside the section of vm->srcu in which the slot was found.
+ */
+static void written(struct keel_vcpu *vcpu, const struct keel_memslot *slot, gpa_t gpa, size_t len)
+{
+	gfn_t gfn;
+
+	if (likely(!(slot->flags & KVM_MEM_LOG_DIRTY_PAGES)))
+		return;
+	for (gfn = gpa >> PAGE_SHIFT; gfn <= (gpa + len - 1) >> PAGE_SHIFT; gfn++)
+		keel_dirty_mark(vcpu, slot, gfn);
 }
 
 static bool own_mm(const struct keel_vm *vm)
@@ -68,7 +86,7 @@ int keel_gpa_read(struct keel_vm *vm, gpa_t gpa, void *dst, size_t len)
 		return -EFAULT;
 	idx = srcu_read_lock(&vm->srcu);
 	while (len) {
-		ret = find_run(vm, gpa, len, false, &run);
+		ret = find_run(keel_slots(vm), gpa, len, false, &run);
 		if (!ret && copy_from_user(dst, run.hva, run.len))
 			ret = -EFAULT;
 		if (ret)
@@ -100,9 +118,12 @@ int keel_gpa_write(struct keel_vcpu *vcpu, gpa_t gpa, const void *src, size_t le
 		return -EFAULT;
 	idx = srcu_read_lock(&vm->srcu);
 	while (len) {
-		ret = find_run(vm, gpa, len, true, &run);
-		if (!ret && copy_to_user(run.hva, src, run.len))
+		ret = find_run(keel_slots(vm), gpa, len, true, &run);
+		if (ret)
+			break;
+		if (copy_to_user(run.hva, src, run.len))
 			ret = -EFAULT;
+		written(vcpu, run.slot, gpa, run.len);
 		if (ret)
 			break;
 		gpa += run.len;
@@ -174,9 +195,12 @@ int keel_gpa_cmpxchg(struct keel_vcpu *vcpu, gpa_t gpa, const void *old, const v
 	if (!own_mm(vm))
 		return -EFAULT;
 	idx = srcu_read_lock(&vm->srcu);
-	ret = find_run(vm, gpa, len, true, &run);
-	if (!ret)
+	ret = find_run(keel_slots(vm), gpa, len, true, &run);
+	if (!ret) {
 		ret = cmpxchg_user(run.hva, old, new, len);
+		if (!ret)
+			written(vcpu, run.slot, gpa, len);
+	}
 	srcu_read_unlock(&vm->srcu, idx);
 	if (ret < 0)
 		return ret;
@@ -190,14 +214,16 @@ int keel_gpa_cmpxchg(struct keel_vcpu *vcpu, gpa_t gpa, const void *old, const v
  * Inside vm->srcu.  c->hva is 0 where one address does not do: over the end of a
  * slot, or read-only.  The slow way then decides at each access.
  */
-static void cache_refresh(struct keel_vm *vm, struct keel_gpa_cache *c)
+static void cache_refresh(struct keel_memslots *slots, struct keel_gpa_cache *c)
 {
 	struct gpa_run run;
 
-	c->generation = keel_slots(vm)->generation;
+	c->generation = slots->generation;
 	c->hva = 0;
-	if (!find_run(vm, c->gpa, c->len, true, &run) && run.len == c->len)
+	if (!find_run(slots, c->gpa, c->len, true, &run) && run.len == c->len) {
 		c->hva = (unsigned long)run.hva;
+		c->slot = run.slot;
+	}
 }
 
 /**
@@ -211,6 +237,7 @@ static void cache_refresh(struct keel_vm *vm, struct keel_gpa_cache *c)
  */
 int keel_gpa_cache_init(struct keel_vm *vm, struct keel_gpa_cache *c, gpa_t gpa, size_t len)
 {
+	struct keel_memslots *slots;
 	struct gpa_run run;
 	size_t done;
 	int idx, ret = 0;
@@ -218,20 +245,26 @@ int keel_gpa_cache_init(struct keel_vm *vm, struct keel_gpa_cache *c, gpa_t gpa,
 	c->gpa = gpa;
 	c->len = len;
 	idx = srcu_read_lock(&vm->srcu);
-	cache_refresh(vm, c);
+	slots = keel_slots(vm);
+	cache_refresh(slots, c);
 	for (done = 0; !c->hva && !ret && done < len; done += run.len)
-		ret = find_run(vm, gpa + done, len - done, false, &run);
+		ret = find_run(slots, gpa + done, len - done, false, &run);
 	srcu_read_unlock(&vm->srcu, idx);
 	if (ret)
 		c->generation = ~0ull;
 	return ret;
 }
 
-/* Inside vm->srcu: where the byte at @off is, or NULL for the slow way. */
+/*
+ * Inside vm->srcu: where the byte at @off is, or NULL for the slow way.  If not, c->slot
+ * is good until the section's end.
+ */
 static void __user *cache_hva(struct keel_vm *vm, struct keel_gpa_cache *c, size_t off)
 {
-	if (unlikely(c->generation != keel_slots(vm)->generation))
-		cache_refresh(vm, c);
+	struct keel_memslots *slots = keel_slots(vm);
+
+	if (unlikely(c->generation != slots->generation))
+		cache_refresh(slots, c);
 	return c->hva ? (void __user *)(c->hva + off) : NULL;
 }
 
@@ -288,15 +321,21 @@ int keel_gpa_cache_write(struct keel_vcpu *vcpu, struct keel_gpa_cache *c, const
 		return -EFAULT;
 	idx = srcu_read_lock(&vm->srcu);
 	hva = cache_hva(vm, c, off);
-	if (hva && copy_to_user(hva, src, len))
-		ret = -EFAULT;
+	if (hva) {
+		if (copy_to_user(hva, src, len))
+			ret = -EFAULT;
+		written(vcpu, c->slot, c->gpa + off, len);
+	}
 	srcu_read_unlock(&vm->srcu, idx);
 	return hva ? ret : keel_gpa_write(vcpu, c->gpa + off, src, len);
 }
 
-/* Without sleeping: a page that would have to be faulted in is -EFAULT. */
+/*
+ * Without sleeping: a page that would have to be faulted in is -EFAULT.  @writer: the vCPU,
+ * or NULL to read.
+ */
 static int cache_copy_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, void *buf,
-			     size_t off, size_t len, bool write)
+			     size_t off, size_t len, struct keel_vcpu *writer)
 {
 	unsigned long left = len;
 	void __user *hva;
@@ -308,9 +347,11 @@ static int cache_copy_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, void 
 	hva = cache_hva(vm, c, off);
 	if (hva && access_ok(hva, len)) {
 		pagefault_disable();
-		left = write ? __copy_to_user_inatomic(hva, buf, len) :
-			       __copy_from_user_inatomic(buf, hva, len);
+		left = writer ? __copy_to_user_inatomic(hva, buf, len) :
+				__copy_from_user_inatomic(buf, hva, len);
 		pagefault_enable();
+		if (writer)
+			written(writer, c->slot, c->gpa + off, len);
 	}
 	srcu_read_unlock(&vm->srcu, idx);
 	return left ? -EFAULT : 0;
@@ -329,7 +370,7 @@ static int cache_copy_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, void 
 int keel_gpa_cache_write_atomic(struct keel_vcpu *vcpu, struct keel_gpa_cache *c,
 				const void *src, size_t off, size_t len)
 {
-	return cache_copy_atomic(vcpu->vm, c, (void *)src, off, len, true);
+	return cache_copy_atomic(vcpu->vm, c, (void *)src, off, len, vcpu);
 }
 
 /**
@@ -345,7 +386,7 @@ int keel_gpa_cache_write_atomic(struct keel_vcpu *vcpu, struct keel_gpa_cache *c
 int keel_gpa_cache_read_atomic(struct keel_vm *vm, struct keel_gpa_cache *c, void *dst,
 			       size_t off, size_t len)
 {
-	return cache_copy_atomic(vm, c, dst, off, len, false);
+	return cache_copy_atomic(vm, c, dst, off, len, NULL);
 }
 
 /* ---- the guest's own page tables ---------------------------------------------------- */

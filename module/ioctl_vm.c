@@ -24,6 +24,16 @@ static long set_user_memory_region(void *obj, void *arg)
 	return keel_set_memory_region(obj, arg);
 }
 
+static long get_dirty_log(void *obj, void *arg)
+{
+	return keel_get_dirty_log(obj, arg);
+}
+
+static long clear_dirty_log(void *obj, void *arg)
+{
+	return keel_clear_dirty_log(obj, arg);
+}
+
 /*
  * Three pages that Intel's real-mode emulation once needed.  keel runs real mode
  * natively; the address is kept and checked because the ABI says so.
@@ -255,6 +265,17 @@ static int disable_exits(struct keel_vm *vm, u64 which)
 	return 0;
 }
 
+static int enable_manual_dirty_log(struct keel_vm *vm, u64 flags)
+{
+	if (flags & ~(u64)keel_vm_cap(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2))
+		return -EINVAL;
+	/* All set at first is of use only to who clears bits himself. */
+	if (flags == KVM_DIRTY_LOG_INITIALLY_SET)
+		return -EINVAL;
+	WRITE_ONCE(vm->dirty_manual, flags);
+	return 0;
+}
+
 static long enable_cap(void *obj, void *arg)
 {
 	const struct kvm_enable_cap *cap = arg;
@@ -276,6 +297,8 @@ static long enable_cap(void *obj, void *arg)
 		return enable_x2apic_api(vm, cap->args[0]);
 	case KVM_CAP_X86_DISABLE_EXITS:
 		return disable_exits(vm, cap->args[0]);
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		return enable_manual_dirty_log(vm, cap->args[0]);
 	case KVM_CAP_EXCEPTION_PAYLOAD:
 		vm->exception_payload = cap->args[0];
 		return 0;
@@ -297,6 +320,8 @@ const struct keel_ioctl keel_vm_ioctls[] = {
 	KEEL_IOC(KVM_CHECK_EXTENSION, KEEL_IOC_RAW, check_extension),
 	KEEL_IOC(KVM_CREATE_VCPU, KEEL_IOC_RAW | KEEL_IOC_LOCK, create_vcpu),
 	KEEL_IOC(KVM_SET_USER_MEMORY_REGION, KEEL_IOC_SLOTS, set_user_memory_region),
+	KEEL_IOC(KVM_GET_DIRTY_LOG, 0, get_dirty_log),
+	KEEL_IOC(KVM_CLEAR_DIRTY_LOG, KEEL_IOC_IN, clear_dirty_log),
 	KEEL_IOC(KVM_SET_TSS_ADDR, KEEL_IOC_RAW | KEEL_IOC_LOCK, set_tss_addr),
 	KEEL_IOC(KVM_SET_IDENTITY_MAP_ADDR, KEEL_IOC_LOCK, set_identity_map_addr),
 	KEEL_IOC(KVM_SET_BOOT_CPU_ID, KEEL_IOC_RAW | KEEL_IOC_LOCK, set_boot_cpu_id),

@@ -92,6 +92,7 @@ enum keel_request {
 	KEEL_REQ_IOAPIC_EOI,	/* split irqchip: tell user space of vcpu->lapic's pending EOI vector */
 	KEEL_REQ_VM_DEAD,	/* KVM_RUN gives -EIO from now on */
 	KEEL_REQ_TPR_ACCESS,	/* KVM_EXIT_TPR_ACCESS is due */
+	KEEL_REQ_DRAIN,		/* leave the guest once: the CPU's list of pages is read then */
 	KEEL_REQ_UNBLOCK,	/* wake from HLT and look around; nothing to do */
 };
 
@@ -109,11 +110,14 @@ enum keel_mode {
  * @hva: where the first page is in vm->mm
  * @id: the client's number
  * @flags: KVM_MEM_*, KEEL_SLOT_MOVING
+ * @dirty: a bit for each page that was written (dirty.c), with KVM_MEM_LOG_DIRTY_PAGES; the
+ *	array is the same one in each set that has the slot
  */
 struct keel_memslot {
 	gfn_t base_gfn;
 	unsigned long npages;
 	unsigned long hva;
+	unsigned long *dirty;
 	u32 flags;
 	u16 id;
 };
@@ -138,6 +142,7 @@ struct keel_gpa_cache {
 	gpa_t gpa;
 	unsigned long hva;	/* 0: not memory */
 	unsigned long len;
+	const struct keel_memslot *slot;	/* of hva, in the set of that generation */
 };
 
 /**
@@ -195,6 +200,7 @@ struct keel_vm {
 	bool x2apic_api_32bit;			/* V */
 	bool x2apic_no_broadcast_quirk;		/* V */
 	u64 disabled_quirks;			/* V */
+	u32 dirty_manual;			/* A: KVM_DIRTY_LOG_* */
 
 	struct keel_vm_stats stats;		/* A: relaxed */
 	char stats_name[32];			/* C */
@@ -529,6 +535,7 @@ int keel_set_memory_region(struct keel_vm *vm,
 			   const struct kvm_userspace_memory_region *r);	/* slots_lock held */
 /* Inside vm->srcu. */
 const struct keel_memslot *keel_gfn_to_slot(struct keel_memslots *slots, gfn_t gfn, int *hint);
+const struct keel_memslot *keel_slot_by_id(const struct keel_memslots *slots, u16 id);
 static inline struct keel_memslots *keel_slots(struct keel_vm *vm)
 {
 	return srcu_dereference_check(vm->slots, &vm->srcu, lockdep_is_held(&vm->slots_lock));
@@ -539,6 +546,15 @@ static inline unsigned long keel_slot_hva(const struct keel_memslot *s, gfn_t gf
 	/* The guest chose the gfn. */
 	return s->hva + (array_index_nospec(gfn - s->base_gfn, s->npages) << PAGE_SHIFT);
 }
+
+/* dirty.c; slots_lock held for the first two, taken by the ioctls */
+int keel_dirty_slot_init(struct keel_vm *vm, struct keel_memslot *slot,
+			 const struct keel_memslot *old);
+void keel_dirty_slot_free(const struct keel_memslot *slot, const struct keel_memslot *heir);
+void keel_dirty_mark(struct keel_vcpu *vcpu, const struct keel_memslot *slot, gfn_t gfn);
+void keel_dirty_mark_gpa(struct keel_vcpu *vcpu, gpa_t gpa);
+int keel_get_dirty_log(struct keel_vm *vm, const struct kvm_dirty_log *log);
+int keel_clear_dirty_log(struct keel_vm *vm, const struct kvm_clear_dirty_log *log);
 
 /*
  * guest_mem.c: copies may sleep; 0 or -EFAULT; they enter vm->srcu themselves.  Writes are

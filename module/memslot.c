@@ -16,7 +16,7 @@
 
 #include "keel.h"
 
-#define VALID_FLAGS	((u32)KVM_MEM_READONLY)
+#define VALID_FLAGS	((u32)(KVM_MEM_READONLY | KVM_MEM_LOG_DIRTY_PAGES))
 /* So that a size in pages fits in what the ABI returns as an int. */
 #define MAX_PAGES	((1ul << 31) - 1)
 
@@ -43,7 +43,12 @@ int keel_slots_vm_init(struct keel_vm *vm)
 /* No reader is left. */
 void keel_slots_vm_destroy(struct keel_vm *vm)
 {
-	kvfree(rcu_dereference_protected(vm->slots, true));
+	struct keel_memslots *slots = rcu_dereference_protected(vm->slots, true);
+	int i;
+
+	for (i = 0; i < slots->nr; i++)
+		keel_dirty_slot_free(&slots->slot[i], NULL);
+	kvfree(slots);
 	RCU_INIT_POINTER(vm->slots, NULL);
 }
 
@@ -102,7 +107,12 @@ static struct keel_memslots *current_slots(struct keel_vm *vm)
 	return rcu_dereference_protected(vm->slots, lockdep_is_held(&vm->slots_lock));
 }
 
-static const struct keel_memslot *slot_by_id(const struct keel_memslots *slots, u16 id)
+/**
+ * keel_slot_by_id() - the slot with the client's number, or NULL
+ * @slots: a set that stays: inside vm->srcu, or with slots_lock held
+ * @id: the number
+ */
+const struct keel_memslot *keel_slot_by_id(const struct keel_memslots *slots, u16 id)
 {
 	int i;
 
@@ -149,12 +159,17 @@ static void publish(struct keel_vm *vm, struct keel_memslots *new)
 	kvfree(old);
 }
 
-static int slot_create(struct keel_vm *vm, const struct keel_memslot *slot)
+static int slot_create(struct keel_vm *vm, struct keel_memslot *slot)
 {
-	struct keel_memslots *new = slots_changed(current_slots(vm), NULL, slot);
+	struct keel_memslots *new;
 
-	if (!new)
+	if (keel_dirty_slot_init(vm, slot, NULL))
 		return -ENOMEM;
+	new = slots_changed(current_slots(vm), NULL, slot);
+	if (!new) {
+		keel_dirty_slot_free(slot, NULL);
+		return -ENOMEM;
+	}
 	publish(vm, new);
 	return 0;
 }
@@ -178,7 +193,7 @@ static int slot_leave(struct keel_vm *vm, const struct keel_memslot *old,
 	during = slots_changed(current_slots(vm), old, &marked);
 	if (!during)
 		return -ENOMEM;
-	after = slots_changed(during, slot_by_id(during, old->id), to);
+	after = slots_changed(during, keel_slot_by_id(during, old->id), to);
 	if (!after) {
 		kvfree(during);
 		return -ENOMEM;
@@ -186,6 +201,36 @@ static int slot_leave(struct keel_vm *vm, const struct keel_memslot *old,
 	publish(vm, during);
 	keel_mmu_zap_slot(vm, &gone);
 	publish(vm, after);
+	return 0;
+}
+
+static int slot_delete(struct keel_vm *vm, const struct keel_memslot *old)
+{
+	struct keel_memslot gone = *old;
+	int ret = slot_leave(vm, old, NULL);
+
+	if (!ret)
+		keel_dirty_slot_free(&gone, NULL);
+	return ret;
+}
+
+/*
+ * Logging on or off.  When the set is published no fault goes by the old flags any
+ * more; what earlier ones have mapped changes then.
+ */
+static int slot_set_flags(struct keel_vm *vm, const struct keel_memslot *old,
+			  const struct keel_memslot *new)
+{
+	struct keel_memslots *changed = slots_changed(current_slots(vm), old, new);
+
+	if (!changed)
+		return -ENOMEM;
+	publish(vm, changed);
+	if (!(new->flags & KVM_MEM_LOG_DIRTY_PAGES))
+		keel_mmu_unlog_slot(vm, new);
+	else if (!(READ_ONCE(vm->dirty_manual) & KVM_DIRTY_LOG_INITIALLY_SET))
+		keel_mmu_log_slot(vm, new);
+	/* Else every page counts as written until the client clears its bit. */
 	return 0;
 }
 
@@ -245,16 +290,31 @@ static int check_place(const struct keel_memslots *slots, const struct keel_mems
 }
 
 static int slot_modify(struct keel_vm *vm, const struct keel_memslot *old,
-		       const struct keel_memslot *new)
+		       struct keel_memslot *new)
 {
+	/* The set that @old is in goes. */
+	struct keel_memslot was = *old;
 	int ret;
 
-	if (new->hva != old->hva || new->npages != old->npages || new->flags != old->flags)
+	if (new->hva != was.hva || new->npages != was.npages ||
+	    (new->flags ^ was.flags) & KVM_MEM_READONLY)
 		return -EINVAL;
-	if (new->base_gfn == old->base_gfn)
+	if (new->base_gfn == was.base_gfn && new->flags == was.flags)
 		return 0;
 	ret = check_place(current_slots(vm), new);
-	return ret ? ret : slot_leave(vm, old, new);
+	if (!ret)
+		ret = keel_dirty_slot_init(vm, new, old);
+	if (ret)
+		return ret;
+	if (new->base_gfn == was.base_gfn)
+		ret = slot_set_flags(vm, old, new);
+	else
+		ret = slot_leave(vm, old, new);
+	if (ret)
+		keel_dirty_slot_free(new, &was);
+	else
+		keel_dirty_slot_free(&was, new);
+	return ret;
 }
 
 /**
@@ -279,9 +339,9 @@ int keel_set_memory_region(struct keel_vm *vm, const struct kvm_userspace_memory
 	if (ret)
 		return ret;
 
-	old = slot_by_id(current_slots(vm), r->slot);
+	old = keel_slot_by_id(current_slots(vm), r->slot);
 	if (!r->memory_size)
-		return old ? slot_leave(vm, old, NULL) : -EINVAL;
+		return old ? slot_delete(vm, old) : -EINVAL;
 
 	new = (struct keel_memslot) {
 		.base_gfn = r->guest_phys_addr >> PAGE_SHIFT,

@@ -101,7 +101,8 @@ static int serve_slow_requests(struct keel_vcpu *vcpu)
 }
 
 #define FAST_REQUESTS	(BIT(KEEL_REQ_EVENT) | BIT(KEEL_REQ_TLB_FLUSH) | \
-			 BIT(KEEL_REQ_GUEST_FLUSH) | BIT(KEEL_REQ_TIMER) | BIT(KEEL_REQ_UNBLOCK))
+			 BIT(KEEL_REQ_GUEST_FLUSH) | BIT(KEEL_REQ_TIMER) | \
+			 BIT(KEEL_REQ_UNBLOCK) | BIT(KEEL_REQ_DRAIN))
 
 /* All that waits before an entry.  KEEL_RESUME: enter now. */
 static int serve_requests(struct keel_vcpu *vcpu)
@@ -126,6 +127,7 @@ static int serve_requests(struct keel_vcpu *vcpu)
 	if (take_request(vcpu, KEEL_REQ_TIMER))
 		keel_lapic_timer_inject(vcpu);
 	take_request(vcpu, KEEL_REQ_UNBLOCK);
+	take_request(vcpu, KEEL_REQ_DRAIN);
 	if (take_request(vcpu, KEEL_REQ_EVENT) ||
 	    READ_ONCE(vcpu->run->request_interrupt_window)) {
 		vcpu->stats.req_event++;

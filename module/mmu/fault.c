@@ -37,6 +37,7 @@
  * @write: the guest wants to write
  * @may_write: the slot allows it
  * @writable: so does the host, for all of @pages
+ * @log: the slot's writes are logged: 4K pages
  * @nr: pages found from @hva upwards
  * @pages: a reference is held on each; none with @pfnmap
  * @pfnmap: memory without reference counts: @pfn, and no pages
@@ -47,7 +48,7 @@ struct tdp_fault {
 	gfn_t gfn;
 	unsigned long hva;
 	unsigned long seq;
-	bool write, may_write, writable;
+	bool write, may_write, writable, log;
 	bool pfnmap;
 	int nr;
 	kvm_pfn_t pfn;
@@ -57,12 +58,12 @@ struct tdp_fault {
 /* ---- the host's side -------------------------------------------------------------- */
 
 /*
- * The size of the host's mapping at @hva, which is current->mm's.  Without
- * locks: interrupts off keep table pages from being freed (they are freed after
+ * keel_tdp_host_level(): the size of the host's mapping at @hva, which is current->mm's.
+ * Without locks: interrupts off keep table pages from being freed (they are freed after
  * an IPI or an RCU grace period), and each entry is read once, since it may
  * turn from a table into a leaf meanwhile.
  */
-static int host_level(unsigned long hva)
+int keel_tdp_host_level(unsigned long hva)
 {
 	int level = KEEL_TDP_4K;
 	unsigned long flags;
@@ -110,8 +111,8 @@ static int around(const struct tdp_fault *f)
  */
 static bool get_fast(struct tdp_fault *f)
 {
-	/* Under a large page neighbours come by themselves. */
-	int n = host_level(f->hva) > KEEL_TDP_4K ? 1 : around(f);
+	/* Under a large page neighbours come by themselves, but where writes are logged. */
+	int n = !f->log && keel_tdp_host_level(f->hva) > KEEL_TDP_4K ? 1 : around(f);
 
 	if (f->may_write) {
 		f->nr = get_user_pages_fast_only(f->hva, n, FOLL_WRITE, f->pages);
@@ -249,9 +250,9 @@ static int map_level(const struct keel_vm *vm, const struct tdp_fault *f, kvm_pf
 {
 	int level;
 
-	if (f->pfnmap)
+	if (f->pfnmap || f->log)
 		return KEEL_TDP_4K;
-	level = host_level(f->hva);
+	level = keel_tdp_host_level(f->hva);
 	if (level == KEEL_TDP_1G && !keel_caps.tdp_1g)
 		level = KEEL_TDP_2M;
 	for (; level > KEEL_TDP_4K; level--) {
@@ -265,9 +266,24 @@ static int map_level(const struct keel_vm *vm, const struct tdp_fault *f, kvm_pf
 	return level;
 }
 
-static enum keel_tdp_map_result install_locked(struct keel_vm *vm, const struct tdp_fault *f,
+/* The host allows writing to @nr pages, and the guest's entries do so as far as make_leaf() says. */
+static void mapped_writable(struct keel_vcpu *vcpu, const struct tdp_fault *f, int nr)
+{
+	if (f->log && !keel_caps.pml) {
+		if (!f->write)
+			return;
+		/* After the entry, as tdp_log.c says. */
+		keel_dirty_mark(vcpu, f->slot, f->gfn);
+		nr = 1;
+	}
+	if (!f->pfnmap)
+		mark_dirty(f, nr);
+}
+
+static enum keel_tdp_map_result install_locked(struct keel_vcpu *vcpu, const struct tdp_fault *f,
 					       struct keel_tdp_mapping *m)
 {
+	struct keel_vm *vm = vcpu->vm;
 	struct keel_tdp *tdp = &vm->tdp;
 	enum keel_tdp_map_result ret;
 	int i;
@@ -283,25 +299,27 @@ static enum keel_tdp_map_result install_locked(struct keel_vm *vm, const struct 
 		m->pfns[i] = page_to_pfn(f->pages[i]);
 
 	ret = keel_tdp_map(vm, m);
-	if (ret == KEEL_TDP_MAPPED && m->writable && !f->pfnmap)
-		mark_dirty(f, m->nr);
+	if (ret == KEEL_TDP_MAPPED && m->writable)
+		mapped_writable(vcpu, f, m->nr);
 	return ret;
 }
 
 /* KEEL_FAULT_FIXED, -ENOMEM, or -EAGAIN: the host has changed its tables meanwhile. */
-static int install(struct keel_vm *vm, const struct tdp_fault *f)
+static int install(struct keel_vcpu *vcpu, const struct tdp_fault *f)
 {
+	struct keel_vm *vm = vcpu->vm;
 	struct keel_tdp_mapping m = {
 		.gfn = f->gfn,
 		.write = f->write,
 		.writable = f->writable,
+		.log = f->log,
 	};
 	enum keel_tdp_map_result ret;
 
 	m.pfns[0] = f->pfnmap ? f->pfn : page_to_pfn(f->pages[0]);
 	for (;;) {
 		read_lock(&vm->tdp.lock);
-		ret = install_locked(vm, f, &m);
+		ret = install_locked(vcpu, f, &m);
 		read_unlock(&vm->tdp.lock);
 		if (ret != KEEL_TDP_NEED_TABLE)
 			break;
@@ -331,6 +349,7 @@ static int handle(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 	if (f.slot->flags & KEEL_SLOT_MOVING)
 		return KEEL_FAULT_FIXED;
 	f.may_write = !(f.slot->flags & KVM_MEM_READONLY);
+	f.log = f.slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
 	if (f.write && !f.may_write)
 		return KEEL_FAULT_READONLY;
 	f.hva = keel_slot_hva(f.slot, f.gfn);
@@ -349,7 +368,7 @@ static int handle(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 		if (ret)
 			return ret;
 	}
-	ret = install(vm, &f);
+	ret = install(vcpu, &f);
 	put_pages(&f);
 	return ret;
 }

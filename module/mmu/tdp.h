@@ -86,6 +86,14 @@ void keel_mmu_zap_gfns(struct keel_vm *vm, gfn_t start, gfn_t end, bool may_yiel
 /* Was the range accessed?  tdp.lock held, for writing if keel_mmu_age_needs_write(). */
 bool keel_mmu_age_gfns(struct keel_vm *vm, gfn_t start, gfn_t end, bool clear);
 bool keel_mmu_age_needs_write(void);
+/* Logging of writes (tdp_log.c): begins for all of a slot; flushes.  slots_lock held. */
+void keel_mmu_log_slot(struct keel_vm *vm, const struct keel_memslot *slot);
+/* Begins anew for the frames of @mask, counted from @first; tdp.lock held for reading. */
+void keel_mmu_log_pages(struct keel_vm *vm, gfn_t first, unsigned long mask);
+/* Has ended: large pages may come back; flushes.  slots_lock held, by a thread of the VM's mm. */
+void keel_mmu_unlog_slot(struct keel_vm *vm, const struct keel_memslot *slot);
+/* All vCPUs forget their translations before it returns: no write passes an entry's new bits. */
+void keel_mmu_flush_always(struct keel_vm *vm);
 /* If a zap, anybody's, is not yet flushed: flush all vCPUs and free the tables taken out. */
 void keel_mmu_flush(struct keel_vm *vm);
 

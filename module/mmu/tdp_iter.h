@@ -60,6 +60,9 @@ void keel_tdp_iter_start(struct keel_tdp_iter *it, struct keel_tdp *tdp, gfn_t s
 void keel_tdp_iter_down(struct keel_tdp_iter *it);
 void keel_tdp_iter_next(struct keel_tdp_iter *it);
 
+/* The size of the host's mapping at @hva, which is current->mm's. */
+int keel_tdp_host_level(unsigned long hva);
+
 /* Most pages that one fault maps. */
 #define KEEL_TDP_AROUND		16
 
@@ -69,6 +72,7 @@ void keel_tdp_iter_next(struct keel_tdp_iter *it);
  * @level: size of the leaf
  * @write: the access needs write permission
  * @writable: the host allows writing, so the mapping may
+ * @log: each page's first write is to be noticed
  * @nr: with level 4K: pages to map, the faulting one included; others only where nothing is
  * @pfns: host frames of @gfn and those after it
  * @spare: a zeroed page to make a table of; taken (NULL) when used
@@ -76,7 +80,7 @@ void keel_tdp_iter_next(struct keel_tdp_iter *it);
 struct keel_tdp_mapping {
 	gfn_t gfn;
 	int level;
-	bool write, writable;
+	bool write, writable, log;
 	int nr;
 	kvm_pfn_t pfns[KEEL_TDP_AROUND];
 	u64 *spare;

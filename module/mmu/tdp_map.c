@@ -106,19 +106,26 @@ static void bury_table(struct keel_vm *vm, u64 *table, int level)
 
 /* ---- map -------------------------------------------------------------------------- */
 
-static u64 make_leaf(kvm_pfn_t pfn, int level, bool writable)
+/* @write: it is for a write to this very page. */
+static u64 make_leaf(const struct keel_tdp_mapping *m, kvm_pfn_t pfn, bool write)
 {
 	const struct keel_tdp_format *fmt = keel_caps.tdp;
 	u64 entry = ((u64)pfn << PAGE_SHIFT) | fmt->leaf;
 
-	if (level > KEEL_TDP_4K)
+	if (m->level > KEEL_TDP_4K)
 		entry |= fmt->large;
+	if (!m->writable)
+		return entry;
+	entry |= fmt->soft_host_writable;
 	/*
-	 * The host's page is marked dirty when it is mapped writable (fault.c),
-	 * so nothing looks at the dirty bit: spare the CPU setting it.
+	 * The host's page is marked dirty when it is mapped writable (fault.c), so
+	 * it is for the log only that anybody wants the dirty bit: spare the CPU
+	 * setting it where there is none.
 	 */
-	if (writable)
-		entry |= fmt->writable | fmt->dirty | fmt->soft_host_writable;
+	if (!m->log || (write && !keel_caps.pml))
+		entry |= fmt->writable | fmt->dirty;
+	else if (keel_caps.pml)
+		entry |= fmt->writable;
 	return entry;
 }
 
@@ -154,7 +161,7 @@ static int map_around(u64 *ptr, const struct keel_tdp_mapping *m)
 		u64 old = READ_ONCE(ptr[i]);
 
 		if (!old && try_cmpxchg64(&ptr[i], &old,
-					  make_leaf(m->pfns[i], KEEL_TDP_4K, m->writable)))
+					  make_leaf(m, m->pfns[i], false)))
 			n++;
 	}
 	return n;
@@ -164,7 +171,7 @@ static enum keel_tdp_map_result map_leaf(struct keel_vm *vm, u64 *ptr,
 					 const struct keel_tdp_mapping *m)
 {
 	kvm_pfn_t pfn = m->pfns[0] & ~(keel_tdp_span(m->level) - 1);
-	u64 new = make_leaf(pfn, m->level, m->writable);
+	u64 new = make_leaf(m, pfn, m->write);
 	u64 old = READ_ONCE(*ptr);
 	int n = 1;
 
@@ -324,6 +331,19 @@ void keel_mmu_flush(struct keel_vm *vm)
 	}
 	/* Whoever flushed up to here took its number after @dead was taken off the list. */
 	free_dead(vm, &dead);
+}
+
+/**
+ * keel_mmu_flush_always() - as keel_mmu_flush(), also for entries that were only changed
+ * @vm: the VM
+ *
+ * Who made entries less permissive calls it, and after it no vCPU goes by what they were.
+ * Interrupts on.
+ */
+void keel_mmu_flush_always(struct keel_vm *vm)
+{
+	keel_vm_request(vm, KEEL_REQ_TLB_FLUSH, true);
+	stat_add(&vm->stats.remote_tlb_flush, 1);
 }
 
 /**
