@@ -55,6 +55,7 @@ struct keel_caps {
 	bool tsc_scaling;
 	u8 tsc_frac_bits;	/* fraction bits of tsc ratio */
 	u64 max_tsc_ratio;
+	bool nx_large;		/* code must not be fetched by large pages: a fault splits them */
 	bool pdpte_registers;	/* PDPTEs of PAE paging are registers: group KEEL_R_PDPTR */
 	bool apicv;		/* the CPU can deliver a local APIC's interrupts: vcpu->apicv */
 	bool timed_exit;	/* enter() comes back by vcpu->exit_at */

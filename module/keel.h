@@ -171,6 +171,7 @@ struct keel_vm {
 
 	/* memory */
 	struct keel_memslots __rcu *slots;	/* S */
+	bool logging;				/* S, A: a slot has a dirty log */
 	struct keel_tdp tdp;			/* M */
 	struct mmu_notifier notifier;		/* C */
 	u64 tss_addr, identity_map_addr;	/* V: kept for the ABI */

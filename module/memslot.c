@@ -152,10 +152,18 @@ static struct keel_memslots *slots_changed(const struct keel_memslots *old,
 static void publish(struct keel_vm *vm, struct keel_memslots *new)
 {
 	struct keel_memslots *old = current_slots(vm);
+	bool logging = false;
+	int i;
 
+	for (i = 0; i < new->nr; i++)
+		logging |= !!new->slot[i].dirty;
+	if (logging)
+		WRITE_ONCE(vm->logging, true);
 	new->generation = old->generation + 1;
 	rcu_assign_pointer(vm->slots, new);
 	synchronize_srcu_expedited(&vm->srcu);
+	if (!logging)
+		WRITE_ONCE(vm->logging, false);
 	kvfree(old);
 }
 

@@ -35,6 +35,7 @@
  * @hva: of @gfn's page
  * @seq: notify_seq before the host's tables were looked at
  * @write: the guest wants to write
+ * @exec: the guest fetches code
  * @may_write: the slot allows it
  * @writable: so does the host, for all of @pages
  * @log: the slot's writes are logged: 4K pages
@@ -48,7 +49,7 @@ struct tdp_fault {
 	gfn_t gfn;
 	unsigned long hva;
 	unsigned long seq;
-	bool write, may_write, writable, log;
+	bool write, exec, may_write, writable, log;
 	bool pfnmap;
 	int nr;
 	kvm_pfn_t pfn;
@@ -250,7 +251,7 @@ static int map_level(const struct keel_vm *vm, const struct tdp_fault *f, kvm_pf
 {
 	int level;
 
-	if (f->pfnmap || f->log)
+	if (f->pfnmap || f->log || (f->exec && keel_caps.nx_large))
 		return KEEL_TDP_4K;
 	level = keel_tdp_host_level(f->hva);
 	if (level == KEEL_TDP_1G && !keel_caps.tdp_1g)
@@ -311,6 +312,7 @@ static int install(struct keel_vcpu *vcpu, const struct tdp_fault *f)
 	struct keel_tdp_mapping m = {
 		.gfn = f->gfn,
 		.write = f->write,
+		.exec = f->exec,
 		.writable = f->writable,
 		.log = f->log,
 	};
@@ -340,7 +342,11 @@ static int install(struct keel_vcpu *vcpu, const struct tdp_fault *f)
 static int handle(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 {
 	struct keel_vm *vm = vcpu->vm;
-	struct tdp_fault f = { .gfn = gpa >> PAGE_SHIFT, .write = access & KEEL_ACC_WRITE };
+	struct tdp_fault f = {
+		.gfn = gpa >> PAGE_SHIFT,
+		.write = access & KEEL_ACC_WRITE,
+		.exec = access & KEEL_ACC_FETCH,
+	};
 	int ret;
 
 	f.slot = keel_gfn_to_slot(keel_slots(vm), f.gfn, &vcpu->tdp_slot_hint);

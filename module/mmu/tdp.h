@@ -23,6 +23,7 @@ enum { KEEL_TDP_4K = 1, KEEL_TDP_2M = 2, KEEL_TDP_1G = 3 };
  * @table: bits of an entry that points to a table, presence included (its address is ORed in)
  * @present: an entry with one of these is present; an entry that is not present is all 0
  * @writable: the write permission
+ * @exec: the permission to fetch code; 0 if there is none that could be left out
  * @accessed, @dirty: hardware-set; 0 if the format has none
  * @large: marks a leaf above level 1
  * @leaf: bits of every leaf: presence, read, user, execute, memory type write-back
@@ -31,7 +32,7 @@ enum { KEEL_TDP_4K = 1, KEEL_TDP_2M = 2, KEEL_TDP_1G = 3 };
  */
 struct keel_tdp_format {
 	u8 levels;
-	u64 table, present, writable, accessed, dirty, large, leaf, addr_mask;
+	u64 table, present, writable, exec, accessed, dirty, large, leaf, addr_mask;
 	u64 soft_host_writable;
 };
 

@@ -69,8 +69,9 @@ int keel_tdp_host_level(unsigned long hva);
 /**
  * struct keel_tdp_mapping - what a fault wants to have mapped
  * @gfn: the faulting frame, not rounded to @level
- * @level: size of the leaf
+ * @level: size of the leaf; smaller on return, if it had to be
  * @write: the access needs write permission
+ * @exec: it is a fetch of code
  * @writable: the host allows writing, so the mapping may
  * @log: each page's first write is to be noticed
  * @nr: with level 4K: pages to map, the faulting one included; others only where nothing is
@@ -80,7 +81,7 @@ int keel_tdp_host_level(unsigned long hva);
 struct keel_tdp_mapping {
 	gfn_t gfn;
 	int level;
-	bool write, writable, log;
+	bool write, exec, writable, log;
 	int nr;
 	kvm_pfn_t pfns[KEEL_TDP_AROUND];
 	u64 *spare;

@@ -114,6 +114,8 @@ static u64 make_leaf(const struct keel_tdp_mapping *m, kvm_pfn_t pfn, bool write
 
 	if (m->level > KEEL_TDP_4K)
 		entry |= fmt->large;
+	if (m->level > KEEL_TDP_4K && keel_caps.nx_large)
+		entry &= ~fmt->exec;
 	if (!m->writable)
 		return entry;
 	entry |= fmt->soft_host_writable;
@@ -189,6 +191,20 @@ static enum keel_tdp_map_result map_leaf(struct keel_vm *vm, u64 *ptr,
 	return KEEL_TDP_MAPPED;
 }
 
+/*
+ * Where code has been found, small pages have taken a large one's place (keel_caps.nx_large): what
+ * comes after stays small as well, or the two would take turns.
+ */
+static bool is_split(u64 *table, const struct keel_tdp_mapping *m)
+{
+	u64 entry;
+
+	if (!keel_caps.nx_large || m->level == KEEL_TDP_4K)
+		return false;
+	entry = READ_ONCE(table[keel_tdp_index(m->gfn, m->level)]);
+	return keel_tdp_present(entry) && !keel_tdp_leaf(entry, m->level);
+}
+
 /**
  * keel_tdp_map() - install a leaf, and the tables above it that are missing
  * @vm: the VM
@@ -205,10 +221,11 @@ enum keel_tdp_map_result keel_tdp_map(struct keel_vm *vm, struct keel_tdp_mappin
 
 	lockdep_assert_held_read(&vm->tdp.lock);
 
-	for (level = fmt->levels; level > m->level; level--) {
+	for (level = fmt->levels; level > m->level || is_split(table, m); level--) {
 		u64 *ptr = &table[keel_tdp_index(m->gfn, level)];
 		u64 old = READ_ONCE(*ptr);
 
+		m->level = min(m->level, level - 1);
 		if (!keel_tdp_present(old)) {
 			u64 new;
 
@@ -222,7 +239,8 @@ enum keel_tdp_map_result keel_tdp_map(struct keel_vm *vm, struct keel_tdp_mappin
 			}
 		}
 		if (keel_tdp_leaf(old, level)) {
-			if (m->write && !(old & fmt->writable))
+			if ((m->write && !(old & fmt->writable)) ||
+			    (m->exec && fmt->exec && !(old & fmt->exec)))
 				return KEEL_TDP_CONFLICT;
 			return KEEL_TDP_PRESENT;
 		}

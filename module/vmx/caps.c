@@ -36,6 +36,10 @@ static int use_l1d_flush = -1;
 module_param_named(l1d_flush, use_l1d_flush, int, 0444);
 MODULE_PARM_DESC(l1d_flush, "Intel: flush the L1 data cache before guests run: 1 yes, 0 no, -1 on CPUs with L1TF (default)");
 
+static int use_nx_large = -1;
+module_param_named(nx_huge_pages, use_nx_large, int, 0444);
+MODULE_PARM_DESC(nx_huge_pages, "Intel: no code in guests' large pages: 1 yes, 0 no, -1 on CPUs with ITLB multihit (default)");
+
 /* Features that need a control that this CPU may lack: filled by find_hidden(), ended by -1. */
 static s16 hidden[8];
 
@@ -259,6 +263,14 @@ static bool l1d_flush_needed(void)
 	return !(caps & ARCH_CAP_SKIP_VMENTRY_L1DFLUSH);
 }
 
+/* One page cached with two sizes, by a guest's leave, is a machine check of the host's. */
+static bool nx_large_needed(void)
+{
+	if (use_nx_large >= 0)
+		return use_nx_large;
+	return boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
+}
+
 static void find_others(void)
 {
 	u64 value;
@@ -343,6 +355,8 @@ int vmx_hw_setup(struct keel_caps *caps)
 	caps->max_tsc_ratio = U64_MAX;
 	caps->hidden = hidden;
 	caps->pdpte_registers = true;
+	caps->nx_large = nx_large_needed();
+	caps->pml = vmx_caps.pml;
 	caps->apicv = vmx_caps.apicv;
 	caps->timed_exit = vmx_caps.preempt_timer;
 

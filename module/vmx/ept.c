@@ -23,6 +23,7 @@ static struct keel_tdp_format ept_format = {
 	.table = VMX_EPT_RWX_MASK,
 	.present = VMX_EPT_RWX_MASK,
 	.writable = VMX_EPT_WRITABLE_MASK,
+	.exec = VMX_EPT_EXECUTABLE_MASK,
 	.large = BIT_ULL(7),
 	.leaf = EPT_RX | EPT_WB | VMX_EPT_IPAT_BIT,
 	.addr_mask = GENMASK_ULL(51, 12),

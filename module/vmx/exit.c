@@ -212,6 +212,15 @@ static void decode_ept_violation(struct vmx_vcpu *vmx, struct keel_exit *exit)
 	exit->hw_info[1] = exit->u.fault.gpa;
 }
 
+/* The log is empty again: after_exit(), or here where nobody asked for a log. */
+static void decode_pml_full(struct vmx_vcpu *vmx, struct keel_exit *exit)
+{
+	if ((qualification(exit) & EPT_NMI_UNBLOCKED) && exit->vectoring.type == KEEL_EVENT_NONE)
+		vmx_note_nmi_unblocked(vmx);
+	vmx_pml_drain(vmx);
+	exit->reason = KEEL_EXIT_HOST_EVENT;
+}
+
 /* keel makes no such entry: a bug of its own, told to user space as one. */
 static void decode_ept_misconfig(struct keel_exit *exit)
 {
@@ -285,6 +294,9 @@ static void decode_reason(struct vmx_vcpu *vmx, struct keel_exit *exit, u32 reas
 		break;
 	case EXIT_REASON_APIC_WRITE:
 		decode_apic(exit, KEEL_EXIT_APIC_WRITE);
+		break;
+	case EXIT_REASON_PML_FULL:
+		decode_pml_full(vmx, exit);
 		break;
 	case EXIT_REASON_EPT_MISCONFIG:
 		decode_ept_misconfig(exit);

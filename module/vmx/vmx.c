@@ -186,6 +186,7 @@ static void write_constant_fields(struct vmx_vcpu *vmx)
 	/* With #PF out of the bitmap, these two let all of them through. */
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
+	vmx_pml_init(vmx);
 	if (vmx->vpid)
 		vmcs_write(VIRTUAL_PROCESSOR_ID, vmx->vpid);
 	if (vmx_caps.ple) {
@@ -253,7 +254,7 @@ static int vmx_vcpu_create(struct keel_vcpu *vcpu)
 
 	vmx->cpu = -1;
 	vmx->vmcs = (struct vmcs *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!vmx->vmcs || vmx_msr_bitmap_alloc(vmx)) {
+	if (!vmx->vmcs || vmx_msr_bitmap_alloc(vmx) || vmx_pml_alloc(vmx)) {
 		free_pages_of(vmx);
 		return -ENOMEM;
 	}
@@ -471,6 +472,8 @@ static void after_exit(struct vmx_vcpu *vmx)
 	if (vmx->sw.flags & SWITCH_SPEC_READ)
 		vcpu->sysmsr.spec_ctrl = vmx->sw.guest_spec;
 	vcpu->avail = STAYS_KNOWN;
+	if (unlikely(READ_ONCE(vcpu->vm->logging)) && vmx->pml)
+		vmx_pml_drain(vmx);
 	if (unlikely(vmx->dr_opened)) {
 		unsigned long dr6;
 

@@ -234,6 +234,11 @@ void vmx_read_host_msrs(struct vmx_cpu *cpu);
 void vmx_load_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu);
 void vmx_put_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu);
 
+/* pml.c */
+int vmx_pml_alloc(struct vmx_vcpu *vmx);
+void vmx_pml_init(struct vmx_vcpu *vmx);
+void vmx_pml_drain(struct vmx_vcpu *vmx);
+
 /* ept.c */
 const struct keel_tdp_format *vmx_ept_setup(u64 cap);
 u64 vmx_eptp(hpa_t root);
