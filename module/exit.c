@@ -509,6 +509,7 @@ static const struct {
 	[KEEL_EXIT_EOI]		= { handle_eoi, ATOMIC },
 	[KEEL_EXIT_APIC_WRITE]	= { handle_apic_write, ATOMIC },
 	[KEEL_EXIT_TPR]		= { handle_tpr, ATOMIC },
+	[KEEL_EXIT_TASK_SWITCH]	= { keel_task_switch },
 	[KEEL_EXIT_SHUTDOWN]	= { handle_shutdown, ATOMIC },
 	[KEEL_EXIT_FAIL_ENTRY]	= { handle_fail_entry, ATOMIC },
 	[KEEL_EXIT_EMULATE]	= { handle_emulate },

@@ -53,7 +53,7 @@ enum keel_exit_reason {
 	KEEL_EXIT_EOI,		/* u.apic: the vector; the APIC itself is done with it */
 	KEEL_EXIT_APIC_WRITE,	/* u.apic: offset of the register, which has the value already */
 	KEEL_EXIT_TPR,		/* the guest lowered its task priority; user space or the APIC wants to know */
-	KEEL_EXIT_TASK_SWITCH,	/* u.task; vectoring if by a gate of the IDT */
+	KEEL_EXIT_TASK_SWITCH,	/* u.task; vectoring if by a gate of the IDT; insn_len if by an instruction */
 	KEEL_EXIT_SHUTDOWN,	/* triple fault */
 	KEEL_EXIT_FAIL_ENTRY,	/* hw_reason; the vendor has logged which check failed */
 	KEEL_EXIT_EMULATE,	/* the vendor could not decode: hand the instruction to the emulator */

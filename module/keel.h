@@ -258,7 +258,10 @@ struct keel_pending_pio {
 	bool in;
 };
 
-struct keel_emul_state;		/* emul_glue.c */
+struct keel_emul_state;		/* task_switch.c */
+int keel_task_switch(struct keel_vcpu *vcpu, struct keel_exit *exit);	/* KEEL_EXIT_TASK_SWITCH */
+
+/* emul_glue.c */
 
 struct keel_vcpu {
 	/* ---- what each exit touches, first ---- */
