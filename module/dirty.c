@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The log of pages that were written: a bitmap for each slot that asks for one
- * (KVM_MEM_LOG_DIRTY_PAGES).
+ * (KVM_MEM_LOG_DIRTY_PAGES), unless the client wants rings (dirty_ring.c).
  *
  * A bit is set after the write that it tells of, or after the guest got the
  * permission to write.  So whoever takes the bit first, makes the guest ask
@@ -25,6 +25,16 @@ static unsigned long slot_words(const struct keel_memslot *slot)
 }
 
 /**
+ * keel_dirty_starts_set() - does a new log tell of every page, until the client clears it?
+ * @vm: the VM
+ */
+bool keel_dirty_starts_set(struct keel_vm *vm)
+{
+	return !READ_ONCE(vm->dirty_ring_size) &&
+	       READ_ONCE(vm->dirty_manual) & KVM_DIRTY_LOG_INITIALLY_SET;
+}
+
+/**
  * keel_dirty_slot_init() - the bitmap of a slot that is to be published
  * @vm: the VM; slots_lock held
  * @slot: the slot; its flags say whether it is logged
@@ -36,7 +46,7 @@ int keel_dirty_slot_init(struct keel_vm *vm, struct keel_memslot *slot,
 			 const struct keel_memslot *old)
 {
 	slot->dirty = NULL;
-	if (!(slot->flags & KVM_MEM_LOG_DIRTY_PAGES))
+	if (!(slot->flags & KVM_MEM_LOG_DIRTY_PAGES) || READ_ONCE(vm->dirty_ring_size))
 		return 0;
 	if (old && old->dirty) {
 		slot->dirty = old->dirty;
@@ -46,7 +56,7 @@ int keel_dirty_slot_init(struct keel_vm *vm, struct keel_memslot *slot,
 	if (!slot->dirty)
 		return -ENOMEM;
 	/* No bit behind the last page: keel_clear_dirty_log() relies on it. */
-	if (READ_ONCE(vm->dirty_manual) & KVM_DIRTY_LOG_INITIALLY_SET)
+	if (keel_dirty_starts_set(vm))
 		bitmap_set(slot->dirty, 0, slot->npages);
 	return 0;
 }
@@ -74,9 +84,16 @@ void keel_dirty_slot_free(const struct keel_memslot *slot, const struct keel_mem
  */
 void keel_dirty_mark(struct keel_vcpu *vcpu, const struct keel_memslot *slot, gfn_t gfn)
 {
-	/* Locked, so it comes after the write. */
-	if (slot->dirty)
-		set_bit(array_index_nospec(gfn - slot->base_gfn, slot->npages), slot->dirty);
+	unsigned long offset = array_index_nospec(gfn - slot->base_gfn, slot->npages);
+
+	if (!(slot->flags & KVM_MEM_LOG_DIRTY_PAGES))
+		return;
+	/* A slot that is older than the rings has a bitmap, which nobody can ask for any more. */
+	if (vcpu->ring.entry)
+		keel_dirty_ring_push(vcpu, slot->id, offset);
+	else if (slot->dirty)
+		/* Locked, so it comes after the write. */
+		set_bit(offset, slot->dirty);
 }
 
 /**
@@ -170,7 +187,7 @@ static void put_bits_back(struct keel_vm *vm, u32 id, const unsigned long *bits,
  * @vm: the VM
  * @log: which slot, and where the client wants the bitmap
  *
- * Return: 0; -EINVAL (no such id can be), -ENOENT (the slot is not there, or not logged),
+ * Return: 0; -ENXIO (there are rings), -EINVAL (no such id can be), -ENOENT (the slot is not there, or not logged),
  * -ENOMEM, -EFAULT.
  */
 int keel_get_dirty_log(struct keel_vm *vm, const struct kvm_dirty_log *log)
@@ -180,6 +197,8 @@ int keel_get_dirty_log(struct keel_vm *vm, const struct kvm_dirty_log *log)
 	bool manual;
 	int ret = 0;
 
+	if (READ_ONCE(vm->dirty_ring_size))
+		return -ENXIO;
 	if (log->slot >= KEEL_USER_MEM_SLOTS)
 		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
@@ -231,7 +250,7 @@ static int check_clear(struct keel_vm *vm, const struct kvm_clear_dirty_log *log
  * @vm: the VM
  * @log: which pages
  *
- * Return: 0; -EINVAL (slot number, range), -ENOENT (the slot is not there, or not logged),
+ * Return: 0; -ENXIO (there are rings), -EINVAL (slot number, range), -ENOENT (the slot is not there, or not logged),
  * -ENOMEM, -EFAULT.
  */
 int keel_clear_dirty_log(struct keel_vm *vm, const struct kvm_clear_dirty_log *log)
@@ -239,6 +258,8 @@ int keel_clear_dirty_log(struct keel_vm *vm, const struct kvm_clear_dirty_log *l
 	unsigned long n = BITS_TO_LONGS(log->num_pages), *mask;
 	int ret;
 
+	if (READ_ONCE(vm->dirty_ring_size))
+		return -ENXIO;
 	if (log->slot >= KEEL_USER_MEM_SLOTS || log->first_page % BITS_PER_LONG)
 		return -EINVAL;
 	/* Before memory is asked for, and again when the slot is held. */

@@ -146,7 +146,7 @@ static int vcpu_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* Page 0 is struct kvm_run, page 1 the data of port accesses. */
+/* Page 0 is struct kvm_run, page 1 the data of port accesses; far behind them is the dirty ring. */
 static vm_fault_t vcpu_mmap_fault(struct vm_fault *vmf)
 {
 	struct keel_vcpu *vcpu = vmf->vma->vm_file->private_data;
@@ -157,6 +157,8 @@ static vm_fault_t vcpu_mmap_fault(struct vm_fault *vmf)
 	else if (vmf->pgoff == KVM_PIO_PAGE_OFFSET)
 		page = virt_to_page(vcpu->pio_data);
 	else
+		page = keel_dirty_ring_page(vcpu, vmf->pgoff);
+	if (!page)
 		return VM_FAULT_SIGBUS;
 	get_page(page);
 	vmf->page = page;
@@ -169,6 +171,13 @@ static const struct vm_operations_struct vcpu_vm_ops = {
 
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	struct keel_vcpu *vcpu = file->private_data;
+
+	/* A private copy of the ring would show entries and free none; and it is no code. */
+	if ((keel_dirty_ring_page(vcpu, vma->vm_pgoff) ||
+	     keel_dirty_ring_page(vcpu, vma->vm_pgoff + vma_pages(vma) - 1)) &&
+	    ((vma->vm_flags & VM_EXEC) || !(vma->vm_flags & VM_SHARED)))
+		return -EINVAL;
 	vma->vm_ops = &vcpu_vm_ops;
 	return 0;
 }

@@ -34,6 +34,11 @@ static long clear_dirty_log(void *obj, void *arg)
 	return keel_clear_dirty_log(obj, arg);
 }
 
+static long reset_dirty_rings(void *obj, void *arg)
+{
+	return keel_dirty_rings_reset(obj);
+}
+
 /*
  * Three pages that Intel's real-mode emulation once needed.  keel runs real mode
  * natively; the address is kept and checked because the ABI says so.
@@ -299,6 +304,9 @@ static long enable_cap(void *obj, void *arg)
 		return disable_exits(vm, cap->args[0]);
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return enable_manual_dirty_log(vm, cap->args[0]);
+	case KVM_CAP_DIRTY_LOG_RING:
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+		return keel_dirty_ring_enable(vm, cap->args[0]);
 	case KVM_CAP_EXCEPTION_PAYLOAD:
 		vm->exception_payload = cap->args[0];
 		return 0;
@@ -322,6 +330,7 @@ const struct keel_ioctl keel_vm_ioctls[] = {
 	KEEL_IOC(KVM_SET_USER_MEMORY_REGION, KEEL_IOC_SLOTS, set_user_memory_region),
 	KEEL_IOC(KVM_GET_DIRTY_LOG, 0, get_dirty_log),
 	KEEL_IOC(KVM_CLEAR_DIRTY_LOG, KEEL_IOC_IN, clear_dirty_log),
+	KEEL_IOC(KVM_RESET_DIRTY_RINGS, KEEL_IOC_RAW | KEEL_IOC_SLOTS, reset_dirty_rings),
 	KEEL_IOC(KVM_SET_TSS_ADDR, KEEL_IOC_RAW | KEEL_IOC_LOCK, set_tss_addr),
 	KEEL_IOC(KVM_SET_IDENTITY_MAP_ADDR, KEEL_IOC_LOCK, set_identity_map_addr),
 	KEEL_IOC(KVM_SET_BOOT_CPU_ID, KEEL_IOC_RAW | KEEL_IOC_LOCK, set_boot_cpu_id),

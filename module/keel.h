@@ -64,6 +64,8 @@
 #define KEEL_MCG_CAP_SUPPORTED	(BIT_ULL(8) | BIT_ULL(24))
 /* Slots that user space may have; ids are below this. */
 #define KEEL_USER_MEM_SLOTS	509
+/* Bytes of the largest dirty ring: 65536 entries, as KVM has them. */
+#define KEEL_DIRTY_RING_MAX	(65536 * sizeof(struct kvm_dirty_gfn))
 
 /* Debug register bits (SDM, 'Debug Registers'). */
 #define KEEL_DR6_FIXED	0xffff0ff0UL	/* read as 1; RTM and BLD are not offered */
@@ -202,6 +204,7 @@ struct keel_vm {
 	bool x2apic_no_broadcast_quirk;		/* V */
 	u64 disabled_quirks;			/* V */
 	u32 dirty_manual;			/* A: KVM_DIRTY_LOG_* */
+	u32 dirty_ring_size;			/* V, C once a vCPU exists: bytes; 0 none */
 
 	struct keel_vm_stats stats;		/* A: relaxed */
 	char stats_name[32];			/* C */
@@ -235,6 +238,22 @@ struct keel_cpuid {
 	u16 first[3][0x24];
 	u32 caps[NCAPINTS];	/* the guest's features in the kernel's word layout; keel_guest_has() */
 	bool amd;		/* vendor string is AMD's (or Hygon's) */
+};
+
+/**
+ * struct keel_dirty_ring - a vCPU's log of written pages (dirty_ring.c)
+ * @entry: C: shared with the client; NULL without rings
+ * @nr: C: how many, a power of two
+ * @head: v: where the next goes; free-running, read by anybody
+ * @tail: S: the oldest; free-running, read by anybody
+ * @last_slot, @last_offset: v: what was put in last
+ */
+struct keel_dirty_ring {
+	struct kvm_dirty_gfn *entry;
+	u32 nr;
+	u32 head, tail;
+	u16 last_slot;
+	u64 last_offset;
 };
 
 /* TSC as the guest sees it: guest = (host * ratio >> frac) + offset */
@@ -320,6 +339,7 @@ struct keel_vcpu {
 	bool vapic;				/* v: a TPR in guest memory (vapic.c) */
 	struct keel_fpu *fpu;			/* C: fpu.c */
 	int tdp_slot_hint;			/* v: last slot used */
+	struct keel_dirty_ring ring;
 
 	/* user space has to finish an access: called on the next KVM_RUN; v */
 	int (*complete_io)(struct keel_vcpu *vcpu);
@@ -551,14 +571,24 @@ static inline unsigned long keel_slot_hva(const struct keel_memslot *s, gfn_t gf
 	return s->hva + (array_index_nospec(gfn - s->base_gfn, s->npages) << PAGE_SHIFT);
 }
 
-/* dirty.c; slots_lock held for the first two, taken by the ioctls */
+/* dirty.c; slots_lock held for the first three, taken by the ioctls */
 int keel_dirty_slot_init(struct keel_vm *vm, struct keel_memslot *slot,
 			 const struct keel_memslot *old);
+bool keel_dirty_starts_set(struct keel_vm *vm);
 void keel_dirty_slot_free(const struct keel_memslot *slot, const struct keel_memslot *heir);
 void keel_dirty_mark(struct keel_vcpu *vcpu, const struct keel_memslot *slot, gfn_t gfn);
 void keel_dirty_mark_gpa(struct keel_vcpu *vcpu, gpa_t gpa);
 int keel_get_dirty_log(struct keel_vm *vm, const struct kvm_dirty_log *log);
 int keel_clear_dirty_log(struct keel_vm *vm, const struct kvm_clear_dirty_log *log);
+
+/* dirty_ring.c */
+int keel_dirty_ring_enable(struct keel_vm *vm, u64 size);
+int keel_dirty_ring_create(struct keel_vcpu *vcpu);
+void keel_dirty_ring_free(struct keel_vcpu *vcpu);
+struct page *keel_dirty_ring_page(struct keel_vcpu *vcpu, unsigned long pgoff);
+bool keel_dirty_ring_full(struct keel_vcpu *vcpu);
+void keel_dirty_ring_push(struct keel_vcpu *vcpu, u16 slot, u64 offset);
+int keel_dirty_rings_reset(struct keel_vm *vm);
 
 /*
  * guest_mem.c: copies may sleep; 0 or -EFAULT; they enter vm->srcu themselves.  Writes are

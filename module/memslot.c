@@ -236,7 +236,7 @@ static int slot_set_flags(struct keel_vm *vm, const struct keel_memslot *old,
 	publish(vm, changed);
 	if (!(new->flags & KVM_MEM_LOG_DIRTY_PAGES))
 		keel_mmu_unlog_slot(vm, new);
-	else if (!(READ_ONCE(vm->dirty_manual) & KVM_DIRTY_LOG_INITIALLY_SET))
+	else if (!keel_dirty_starts_set(vm))
 		keel_mmu_log_slot(vm, new);
 	/* Else every page counts as written until the client clears its bit. */
 	return 0;

@@ -219,6 +219,10 @@ static int run_once(struct keel_vcpu *vcpu)
 	bool entered;
 	int ret;
 
+	if (unlikely(keel_dirty_ring_full(vcpu))) {
+		vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+		return KEEL_TO_USER;
+	}
 	ret = serve_requests(vcpu);
 	if (ret != KEEL_RESUME || vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
 		return ret;

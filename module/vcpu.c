@@ -197,9 +197,12 @@ static int vcpu_create_parts(struct keel_vcpu *vcpu)
 	ret = alloc_shared(vcpu);
 	if (ret)
 		return ret;
-	ret = keel_fpu_create(vcpu);
+	ret = keel_dirty_ring_create(vcpu);
 	if (ret)
 		goto err_shared;
+	ret = keel_fpu_create(vcpu);
+	if (ret)
+		goto err_ring;
 	ret = keel_emul_create(vcpu);
 	if (ret)
 		goto err_fpu;
@@ -230,6 +233,8 @@ err_emul:
 	keel_emul_free(vcpu);
 err_fpu:
 	keel_fpu_free(vcpu);
+err_ring:
+	keel_dirty_ring_free(vcpu);
 err_shared:
 	free_shared(vcpu);
 	return ret;
@@ -248,6 +253,7 @@ void keel_vcpu_destroy(struct keel_vcpu *vcpu)
 	keel_msr_vcpu_free(vcpu);
 	keel_emul_free(vcpu);
 	keel_fpu_free(vcpu);
+	keel_dirty_ring_free(vcpu);
 	free_shared(vcpu);
 	put_pid(rcu_dereference_protected(vcpu->pid, 1));
 	kfree(vcpu);
