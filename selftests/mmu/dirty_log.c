@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* KVM_MEM_LOG_DIRTY_PAGES: which pages were written, by whom ever, and none forgotten. */
+#include "dirty.h"
 #include "harness.h"
 
 #define GPA	HIGH_GPA
@@ -8,7 +9,6 @@
 #define SIZE	(PAGES * PAGE)
 #define WORDS	3
 #define NOWHERE	(GPA + (64UL << 20))
-#define LOG	KVM_MEM_LOG_DIRTY_PAGES
 
 FIXTURE(dirty_log) {
 	struct vm *vm;
@@ -28,36 +28,6 @@ FIXTURE_SETUP(dirty_log)
 
 FIXTURE_TEARDOWN(dirty_log)
 {
-}
-
-static int get_log(struct vm *vm, u32 slot, void *bitmap)
-{
-	struct kvm_dirty_log l = { .slot = slot, .dirty_bitmap = bitmap };
-
-	return err_of(vm->fd, KVM_GET_DIRTY_LOG, &l);
-}
-
-static int clear_log(struct vm *vm, u32 slot, u64 first, u32 n, void *bitmap)
-{
-	struct kvm_clear_dirty_log l = {
-		.slot = slot, .first_page = first, .num_pages = n, .dirty_bitmap = bitmap,
-	};
-
-	return err_of(vm->fd, KVM_CLEAR_DIRTY_LOG, &l);
-}
-
-static void manual(struct vm *vm, u64 flags)
-{
-	struct kvm_enable_cap cap = {
-		.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, .args = { flags },
-	};
-
-	must(vm->fd, KVM_ENABLE_CAP, &cap);
-}
-
-static bool bit(const u64 *map, u64 n)
-{
-	return map[n / 64] >> n % 64 & 1;
 }
 
 /* The log has these pages, in growing order, and no others. */
@@ -151,8 +121,8 @@ TEST_F(dirty_log, reads)
 		ASSERT_EQ(0, get_log(self->vm, SLOT, self->got));
 	CHECK_NONE;
 	/* What was mapped for reading is written. */
-	WRITE(8 * PAGE, 20 * PAGE);
-	CHECK_LOG(8, 20);
+	WRITE(8 * PAGE, 16 * PAGE, 20 * PAGE, 48 * PAGE);
+	CHECK_LOG(8, 16, 20, 48);
 }
 
 TEST_F(dirty_log, over_a_page_end)
@@ -522,7 +492,7 @@ TEST_F(dirty_log, manual)
 
 	if (!vm_has_ext(self->vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2))
 		SKIP(return, "no KVM_CLEAR_DIRTY_LOG");
-	manual(self->vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
+	set_manual(self->vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
 	WRITE(4 * PAGE, 5 * PAGE, 64 * PAGE, 66 * PAGE, 129 * PAGE);
 	CHECK_LOG(4, 5, 64, 66, 129);
 	/* Asking does not clear. */
@@ -546,7 +516,7 @@ TEST_F(dirty_log, manual)
 	EXPECT_EQ(0, clear_log(self->vm, SLOT, 128, 0, mask));
 	CHECK_LOG(4, 129);
 	/* Off again. */
-	manual(self->vm, 0);
+	set_manual(self->vm, 0);
 	CHECK_LOG(4, 129);
 	CHECK_NONE;
 }
@@ -559,7 +529,7 @@ TEST_F(dirty_log, initially_set)
 	if (!(vm_has_ext(self->vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) &
 	      KVM_DIRTY_LOG_INITIALLY_SET))
 		SKIP(return, "no KVM_DIRTY_LOG_INITIALLY_SET");
-	manual(self->vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET);
+	set_manual(self->vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET);
 	/* A log that there is already stays as it is. */
 	CHECK_NONE;
 	ASSERT_EQ(0, vm_slot(self->vm, SLOT, 0, GPA, SIZE, self->mem));
@@ -628,178 +598,6 @@ TEST_F(dirty_log, enabling)
 	EXPECT_ERR(EINVAL, self->vm->fd, KVM_ENABLE_CAP, &cap);
 	cap.flags = 0;
 	EXPECT_ERR(0, self->vm->fd, KVM_ENABLE_CAP, &cap);
-}
-
-/* ---- nothing is lost ---------------------------------------------------------------- */
-
-/* Pages in use: more than one huge page has. */
-#define USED_PAGES	560UL
-#define WRITERS		2
-
-static volatile u64 stop, hold, held[WRITERS], rounds[WRITERS];
-
-FIXTURE(dirty_race) {
-	struct vm *vm;
-	struct vcpu *v[WRITERS];
-	u8 *mem, *copy;
-};
-
-FIXTURE_VARIANT(dirty_race) {
-	bool manual, restart, fork;
-};
-
-FIXTURE_VARIANT_ADD(dirty_race, plain) {
-};
-
-FIXTURE_VARIANT_ADD(dirty_race, manual) {
-	.manual = true,
-};
-
-FIXTURE_VARIANT_ADD(dirty_race, restarted) {
-	.restart = true,
-};
-
-FIXTURE_VARIANT_ADD(dirty_race, with_copy_on_write) {
-	.fork = true,
-};
-
-FIXTURE_SETUP(dirty_race)
-{
-	u64 i;
-
-	self->vm = vm_create(0);
-	for (i = 0; i < WRITERS; i++)
-		self->v[i] = vcpu_create(self->vm, i);
-	if (variant->manual && vm_has_ext(self->vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2))
-		manual(self->vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
-	self->mem = map_anon(3 * PAGE_2M);
-	self->mem = (u8 *)(((uintptr_t)self->mem + PAGE_2M - 1) & ~(PAGE_2M - 1));
-	madvise(self->mem, 2 * PAGE_2M, MADV_HUGEPAGE);
-	memset(self->mem, 0, 2 * PAGE_2M);
-	self->copy = map_anon(USED_PAGES * PAGE);
-}
-
-FIXTURE_TEARDOWN(dirty_race)
-{
-}
-
-/* CPU 0 by itself, CPU 1 every other time by the emulator: a word of a page, all over them. */
-static void guest_writer(u64 cpu)
-{
-	u64 x = cpu * 77 + 1, src, dst;
-
-	spin_begin();
-	while (!stop) {
-		x ^= x << 13;
-		x ^= x >> 7;
-		x ^= x << 17;
-		dst = GPA + x % USED_PAGES * PAGE + (x >> 40) % 250 * 16 + cpu * 8;
-		if (cpu && x & BIT(20)) {
-			src = NOWHERE;
-			asm volatile("movsq" : "+S"(src), "+D"(dst) : : "memory");
-		} else {
-			MMIO(u64, dst) = x;
-		}
-		rounds[cpu]++;
-		if (hold) {
-			held[cpu] = 1;
-			while (hold)
-				wait_step();
-			held[cpu] = 0;
-		}
-	}
-	guest_done();
-}
-
-static void *run_writer(void *arg)
-{
-	struct vcpu *v = arg;
-	u64 n = 1;
-	int r;
-
-	while ((r = guest_run(v)) == KVM_EXIT_MMIO)
-		*(u64 *)v->run->mmio.data = n++;
-	v->result = r;
-	return NULL;
-}
-
-/* Takes the log, and then what the pages hold. */
-static void collect(struct vm *vm, u8 *copy, const u8 *mem, bool by_hand)
-{
-	u64 got[BIG_WORDS], i;
-
-	if (get_log(vm, SLOT, got) || (by_hand && clear_log(vm, SLOT, 0, BIG_PAGES, got)))
-		die("no log: %s", strerror(errno));
-	for (i = 0; i < USED_PAGES; i++)
-		if (bit(got, i))
-			memcpy(copy + i * PAGE, mem + i * PAGE, PAGE);
-}
-
-static void restart(struct vm *vm, u8 *copy, u8 *mem)
-{
-	if (vm_slot(vm, SLOT, 0, GPA, 2 * PAGE_2M, mem) ||
-	    vm_slot(vm, SLOT, LOG, GPA, 2 * PAGE_2M, mem))
-		die("cannot turn logging off and on");
-	memcpy(copy, mem, USED_PAGES * PAGE);
-}
-
-static void copy_on_write(void)
-{
-	pid_t pid = fork();
-
-	if (!pid)
-		_exit(0);
-	waitpid(pid, NULL, 0);
-}
-
-static void compare(struct __test_metadata *_metadata, const u8 *copy, const u8 *mem)
-{
-	u64 i;
-
-	for (i = 0; i < USED_PAGES; i++)
-		ASSERT_EQ(0, memcmp(copy + i * PAGE, mem + i * PAGE, PAGE)) TH_LOG("page %lu", i);
-}
-
-/*
- * The log is taken while the guest writes, and once more soon after, when it has stopped to: a write
- * that went past both would be in no copy.
- */
-TEST_F(dirty_race, nothing_is_lost)
-{
-	bool by_hand = variant->manual && vm_has_ext(self->vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2);
-	u64 i, n = 60 / test_scale + 8, was;
-
-	ASSERT_EQ(0, vm_slot(self->vm, SLOT, 0, GPA, 2 * PAGE_2M, self->mem));
-	for (i = 0; i < WRITERS; i++) {
-		vcpu_long(self->v[i], guest_writer, i);
-		ASSERT_EQ(0, pthread_create(&self->v[i]->thread, NULL, run_writer, self->v[i]));
-	}
-	G_WAIT(rounds[0] > 100 && rounds[1] > 100);
-	ASSERT_EQ(0, vm_slot(self->vm, SLOT, LOG, GPA, 2 * PAGE_2M, self->mem));
-	memcpy(self->copy, self->mem, USED_PAGES * PAGE);
-	for (i = 0; i < n; i++) {
-		was = rounds[i % WRITERS];
-		G_WAIT(rounds[i % WRITERS] > was + i % 16);
-		if (variant->restart && i % 4 == 3)
-			restart(self->vm, self->copy, self->mem);
-		else
-			collect(self->vm, self->copy, self->mem, by_hand);
-		if (variant->fork && i % 8 == 5)
-			copy_on_write();
-		was = rounds[0];
-		G_WAIT(rounds[0] > was + i % 4);
-		hold = 1;
-		G_WAIT(held[0] && held[1]);
-		collect(self->vm, self->copy, self->mem, by_hand);
-		compare(_metadata, self->copy, self->mem);
-		hold = 0;
-		G_WAIT(!held[0] && !held[1]);
-	}
-	stop = 1;
-	for (i = 0; i < WRITERS; i++)
-		ASSERT_EQ(UC_DONE, vcpu_join(self->v[i]));
-	collect(self->vm, self->copy, self->mem, by_hand);
-	compare(_metadata, self->copy, self->mem);
 }
 
 TEST_MAIN
