@@ -20,7 +20,7 @@ copy_qemu()
 	for lib in $(ldd "$qemu" | grep -o '/[^ ]*'); do
 		cp -L "$lib" "$work/q/lib/"
 	done
-	for lib in seabios/bios-256k.bin qemu/{kvmvapic,linuxboot_dma,linuxboot}.bin; do
+	for lib in seabios/{bios-256k,vgabios-stdvga}.bin qemu/{kvmvapic,linuxboot_dma,linuxboot}.bin; do
 		cp -L "/usr/share/$lib" "$work/q/share/"
 	done
 }
@@ -37,7 +37,7 @@ fi
 		mkdir -p /lib64
 		ln -s /keel/q/lib/ld-linux-x86-64.so.2 /lib64/
 		LD_LIBRARY_PATH=/keel/q/lib timeout 300 /keel/q/qemu -L /keel/q/share \
-			-accel kvm -M q35 -cpu host -smp 2 -m 256 -nodefaults -vga none \
+			-accel kvm -M q35 -cpu host -smp 2 -m 256 -nodefaults -vga std \
 			-display none -serial stdio -no-reboot -kernel /keel/vmlinuz \
 			-initrd /keel/initrd -append "console=ttyS0 quiet panic=-1" </dev/null' |
 	tr -d '\r' >"$work/out"
