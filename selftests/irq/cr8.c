@@ -41,9 +41,12 @@ FIXTURE_TEARDOWN(cr8)
 {
 }
 
-#define RUN_GUEST(fn, arg) do {		\
-	vcpu_long(self->v, fn, arg);	\
-	ASSERT_DONE(self->v);		\
+/* QEMU's TCG dies of a CR8 write with an interrupt window open; keel intercepts it then. */
+#define RUN_GUEST(fn, arg) do {						\
+	if (host_is_tcg() && is_kvm())					\
+		SKIP(return, "QEMU's TCG may abort on it");		\
+	vcpu_long(self->v, fn, arg);					\
+	ASSERT_DONE(self->v);						\
 } while (0)
 
 /* A class is held as long as CR8 is not below it, and comes at once when it is. */

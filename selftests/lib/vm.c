@@ -80,6 +80,14 @@ bool host_is_intel(void)
 	return r[1] == 0x756e6547;	/* "Genu" */
 }
 
+bool host_is_tcg(void)
+{
+	u32 r[4];
+
+	cpuid(0x40000000, 0, r);
+	return r[1] == 0x54474354;	/* "TCGT" */
+}
+
 int err_of(int fd, unsigned long cmd, void *arg)
 {
 	return ioctl(fd, cmd, arg) < 0 ? errno : 0;

@@ -159,9 +159,14 @@ TEST(absent_is_undefined)
 {
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_LEN(features); i++)
-		if (host_is_intel() || !features[i].intel_only)
-			try_in_guest(_metadata, i, false);
+	for (i = 0; i < ARRAY_LEN(features); i++) {
+		if (!host_is_intel() && features[i].intel_only)
+			continue;
+		/* TCG has no intercept of RDTSCP. */
+		if (host_is_tcg() && features[i].try == try_rdtscp)
+			continue;
+		try_in_guest(_metadata, i, false);
+	}
 }
 
 TEST(present_works)

@@ -28,8 +28,6 @@ FIXTURE(fail_entry) {
 
 FIXTURE_SETUP(fail_entry)
 {
-	if (!host_is_intel())
-		SKIP(return, "VMRUN checks less than VM entry");
 	self->v = vcpu_create(vm_create(VM_IRQCHIP), 0);
 	vcpu_long(self->v, guest_alive, 0);
 	self->good_s = vcpu_sregs(self->v);
@@ -39,6 +37,11 @@ FIXTURE_SETUP(fail_entry)
 FIXTURE_TEARDOWN(fail_entry)
 {
 }
+
+#define NEEDS_VMX() do {						\
+	if (!host_is_intel())						\
+		SKIP(return, "VMRUN checks less than VM entry");	\
+} while (0)
 
 static void expect_failure(struct __test_metadata *_metadata, struct vcpu *v)
 {
@@ -68,6 +71,7 @@ TEST_F(fail_entry, code_segment_type)
 {
 	struct kvm_sregs s = self->good_s;
 
+	NEEDS_VMX();
 	s.cs.type = 7;
 	vcpu_set_sregs(self->v, s);
 	EXPECT_FAILURE_THEN_LIFE();
@@ -78,6 +82,7 @@ TEST_F(fail_entry, limit_and_granularity)
 {
 	struct kvm_sregs s = self->good_s;
 
+	NEEDS_VMX();
 	s.ds.limit = 0xffffff0f;
 	vcpu_set_sregs(self->v, s);
 	EXPECT_FAILURE_THEN_LIFE();
@@ -88,6 +93,7 @@ TEST_F(fail_entry, task_register_type)
 {
 	struct kvm_sregs s = self->good_s;
 
+	NEEDS_VMX();
 	s.tr.type = 3;
 	vcpu_set_sregs(self->v, s);
 	EXPECT_FAILURE_THEN_LIFE();
@@ -98,6 +104,7 @@ TEST_F(fail_entry, virtual_8086_in_long_mode)
 {
 	struct kvm_regs r = self->good_r;
 
+	NEEDS_VMX();
 	r.rflags |= BIT(17);
 	vcpu_set_regs(self->v, r);
 	EXPECT_FAILURE_THEN_LIFE();
@@ -108,6 +115,7 @@ TEST_F(fail_entry, reserved_flag)
 {
 	struct kvm_regs r = self->good_r;
 
+	NEEDS_VMX();
 	r.rflags |= BIT(15);
 	vcpu_set_regs(self->v, r);
 	EXPECT_FAILURE_THEN_LIFE();
@@ -118,6 +126,7 @@ TEST_F(fail_entry, long_and_default_size)
 {
 	struct kvm_sregs s = self->good_s;
 
+	NEEDS_VMX();
 	s.cs.db = 1;
 	vcpu_set_sregs(self->v, s);
 	EXPECT_FAILURE_THEN_LIFE();
@@ -135,6 +144,7 @@ TEST_F(fail_entry, keeps_an_event)
 {
 	struct kvm_sregs s = self->good_s;
 
+	NEEDS_VMX();
 	guest_handlers[VEC_NMI] = on_nmi;
 	s.cs.type = 7;
 	vcpu_set_sregs(self->v, s);

@@ -73,8 +73,8 @@ TEST_F(vmx, not_enabled)
 
 static u8 code[PAGE] __attribute__((aligned(4096)));
 
-/* The other vendor's instruction is rewritten in place at its first use. */
-static void guest_patched(u64 intel)
+/* The other vendor's instruction is emulated, or rewritten in place at its first use. */
+static void guest_other_vendors(u64 intel)
 {
 	int64_t (*fn)(void) = (int64_t (*)(void))(uintptr_t)VA;
 	u8 own = intel ? 0xc1 : 0xd9, other = intel ? 0xd9 : 0xc1;
@@ -90,14 +90,14 @@ static void guest_patched(u64 intel)
 		asm volatile("call *%1" : "=a"(r) : "r"(fn), "0"(1000), "b"(0), "c"(0), "d"(0),
 			     "S"(0) : "memory");
 		G_EQ(r, -1000);
-		G_EQ(READ_ONCE(code[2]), own);
+		G_ASSERT(READ_ONCE(code[2]) == own || READ_ONCE(code[2]) == other);
 	}
 	guest_done();
 }
 
-TEST_F(vmx, hypercall_is_patched)
+TEST_F(vmx, other_vendors_hypercall)
 {
-	vcpu_long(self->v, guest_patched, host_is_intel());
+	vcpu_long(self->v, guest_other_vendors, host_is_intel());
 	ASSERT_DONE(self->v);
 }
 
