@@ -40,8 +40,8 @@ help:
 	@echo 'To clean up:'
 	@echo '  make clean        what was built here'
 	@echo '  make clean-cache  what was fetched or made in $(CACHE)'
-	@echo 'HOST= decides where `make run` runs: native, amd (QEMU), bochs; KEEL_CACHE= moves'
-	@echo 'the cache. Missing Debian packages are listed and installed (root, or sudo).'
+	@echo 'HOST= decides where `make run` runs: native, amd (QEMU), bochs, intel (Bochs);'
+	@echo 'KEEL_CACHE= moves the cache. Missing Debian packages are listed and installed (root, or sudo).'
 
 deps:
 	@$(HOSTDIR)/deps.sh build run test check

@@ -18,6 +18,7 @@ case ${HOST:-} in
 native)		echo native; exit 0 ;;
 amd)		echo amd-tcg; exit 0 ;;
 bochs)		echo amd-bochs; exit 0 ;;
+intel)		echo intel-bochs; exit 0 ;;
 *)		echo "$HOST"; exit 0 ;;
 esac
 

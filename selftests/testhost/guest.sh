@@ -85,6 +85,13 @@ run_native()
 
 run_emulated()
 {
+	local root_in_host=/dev/vda
+	# Bochs's disks are ATA drives.
+	case $host in
+	*-bochs)
+		root_in_host=/dev/sda
+		[ -z "$script" ] || script_in_host=/dev/sdb ;;
+	esac
 	local args=(--host "$host" --kernel "$kernel" --device "$device" --smp "$host_cpus"
 		--mem $((memory + 768)) --module "$module"
 		--file "$launcher:keel/bin" --file "$guest/vmlinuz:keel/vmlinuz"
@@ -96,9 +103,10 @@ run_emulated()
 	else
 		args+=(--timeout "${timeout:-1000000}")
 	fi
-	[ -n "$script" ] || [ ! -t 0 ] || args+=(--interactive --winsize)
+	[ -n "$script" ] || [ ! -t 0 ] || args+=(--interactive)
+	[ -n "$script" ] || [ ! -t 0 ] || [ "$host" != amd-tcg ] || args+=(--winsize)
 	"$TESTHOST/host.sh" run "${args[@]}" -- sh /keel/guest-run "/dev/$device" /keel/bin \
-		/keel/vmlinuz /keel/initrd "$cpus" "${memory}M" /dev/vda \
+		/keel/vmlinuz /keel/initrd "$cpus" "${memory}M" "$root_in_host" \
 		"$script_in_host" "$NET" "$append"
 }
 

@@ -44,7 +44,8 @@ bochs_cd()
 
 start_bochs()
 {
-	local model khz i=0 d ata=0
+	local model khz i=0 d ata=0 com2="mode=file, dev=$work/out"
+	[ -z "$interactive" ] || com2="mode=term, dev=$(tty)"
 	bochs_model
 	bochs_cd
 	# A guest's triple fault is a panic of Bochs's CPU before it is a SHUTDOWN exit, hence cpu0.
@@ -60,10 +61,12 @@ start_bochs()
 	cpu: model=$model, count=1, ips=${khz}000, reset_on_triple_fault=0
 	clock: sync=none
 	plugin_ctrl: speaker=0, gameport=0
+	ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+	ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
 	ata0-master: type=cdrom, path=$work/cd.iso, status=inserted
 	boot: cdrom
 	com1: enabled=1, mode=file, dev=$log
-	com2: enabled=1, mode=file, dev=$work/out
+	com2: enabled=1, $com2
 	log: $work/bochs.log
 	panic: action=fatal, cpu0=report
 	error: action=report

@@ -23,8 +23,8 @@
 #   --icount          count instructions as time (amd-tcg)
 #   --log FILE        keep the host's kernel log there
 #   --allow REGEX     lines of the log that are no reports
-#   --interactive     the command gets this terminal (amd-tcg)
-#   --winsize         ... and follows its size
+#   --interactive     the command gets this terminal
+#   --winsize         ... and follows its size (amd-tcg)
 #
 # The host has busybox and nothing else: programs that it runs are static. COMMAND sees the
 # files where --file put them. Its output comes clean on stdout; the host's own words go to
