@@ -9,7 +9,8 @@
 #   bochs    the selftests on amd-bochs
 #   intel    on intel-bochs: the selftests, with and without APIC virtualisation, and a Debian guest
 #   models   the abi/ and run/ tests on Intel CPUs of other generations, or the line that refuses one
-#   debug    the selftests on amd-tcg with the debug kernel, leak detector included
+#   debug    on amd-tcg with the debug kernel: the selftests with the leak detector, once more with
+#            each allocation failing, and a Debian guest
 #   all      fast, tcg, e2e, bochs, intel and models (default)
 #   oracle   the selftests and the guests on stock KVM, on amd-tcg, amd-bochs and intel-bochs
 #   JOB...   single jobs, by the names that the progress lines show
@@ -34,7 +35,7 @@ jobs_of()
 	bochs)	echo bochs ;;
 	intel)	echo e2e-intel intel intel-noapicv ;;
 	models)	echo intel-haswell intel-sandybridge intel-arrandale ;;
-	debug)	echo debug ;;
+	debug)	echo e2e-debug fail-nth debug ;;
 	all)	echo e2e-intel intel "$(jobs_of e2e)" intel-noapicv unit bochs "$(jobs_of models)" \
 			tcg life ;;
 	oracle)	echo oracle-intel oracle-bochs oracle-tcg e2e-kvm-4 e2e-kvm-1 ;;
@@ -110,7 +111,7 @@ run_hosts()
 job_selftests()
 {
 	local prefix=$1 host=$2 kernel=$3 device=$4 each=$5 stall=$6 all=$7
-	local list args p status before=''
+	local list args p status before=${VARS:-}
 	shift 7
 	# shellcheck disable=SC2086
 	list=$(programs ${groups:-} | tr '\n' ' ')
@@ -123,9 +124,9 @@ job_selftests()
 		[ ! -x "$TOP/selftests/$p" ] || args+=(--file "$TOP/selftests/$p:t/$p")
 	done
 	case $host in
-	amd-bochs)	before=KEEL_TEST_BOCHS=svm ;;
+	amd-bochs)	before+=' KEEL_TEST_BOCHS=svm' ;;
 	intel-bochs)
-		before=KEEL_TEST_BOCHS=vmx
+		before+=' KEEL_TEST_BOCHS=vmx'
 		args+=(--allow "$MEANT_TO_FAIL") ;;
 	esac
 	args+=("$@")
@@ -174,6 +175,19 @@ one_program()
 			-f "$TESTHOST/flatten.awk"
 }
 
+# Not with failing allocations: what these do cannot be done twice.
+#   launcher/launch   runs the launcher, which is no test's system calls
+NOT_FAIL_NTH="launcher/launch"
+
+# Every allocation that a program's system calls make fails once; with the leak detector.
+job_fail_nth()
+{
+	local TESTS
+	TESTS=$(programs | grep -vxF "$(tr ' ' '\n' <<<"$NOT_FAIL_NTH")" | tr '\n' ' ')
+	VARS='KEEL_TEST_FAIL_NTH=1 KEEL_TEST_SCALE=10' job_selftests fail-nth amd-tcg debug keel \
+		600 600 3000 --kmemleak
+}
+
 job_unit()
 {
 	local t out=$CACHE/build/unit
@@ -188,14 +202,15 @@ job_unit()
 		-C "$TOP/selftests/launcher" check OUT="$out/launcher"
 }
 
-# job_e2e DEVICE CPUS [OPTION OF guest.sh]...
+# job_e2e KERNEL DEVICE CPUS [OPTION OF guest.sh]...
 job_e2e()
 {
-	local device=$1 cpus=$2
-	shift 2
+	local kernel=$1 device=$2 cpus=$3
+	shift 3
 	: >"$LOGS/$job.out"
 	one_program e2e "${job#e2e-}" 0 "$TOP/selftests/e2e/boot.sh" "$device" "$cpus" \
-		--module "$(module_for cloud)" --log "$LOGS/$job.host.log" --timeout 1500 "$@"
+		--kernel "$kernel" --module "$(module_for "$kernel")" --log "$LOGS/$job.host.log" \
+		--timeout 1500 "$@"
 }
 
 job_terminal()
@@ -226,6 +241,8 @@ run_job()
 	tcg)		job_selftests tcg amd-tcg cloud keel 120 200 600 "${ONE_GIB[@]}" ;;
 	bochs)		job_selftests bochs amd-bochs cloud keel 200 120 900 ;;
 	debug)		job_selftests debug amd-tcg debug keel 300 600 1800 --kmemleak ;;
+	debug-intel)	job_selftests debug-intel intel-bochs debug keel 1200 1200 5400 ;;
+	fail-nth)	job_fail_nth ;;
 	oracle-tcg)	job_selftests oracle-tcg amd-tcg cloud kvm 120 200 900 "${ONE_GIB[@]}" ;;
 	oracle-bochs)	job_selftests oracle-bochs amd-bochs cloud kvm 200 120 900 ;;
 	oracle-intel)	job_selftests oracle-intel intel-bochs cloud kvm 200 120 900 ;;
@@ -237,9 +254,10 @@ run_job()
 	intel-arrandale)	job_model corei5_arrandale_m520 ;;
 	intel-sandybridge)	job_model corei7_sandy_bridge_2600k ;;
 	intel-haswell)		job_model corei7_haswell_4770 ;;
-	e2e-intel)	job_e2e keel 1 --host intel-bochs --memory 256 ;;
-	e2e-intel-kvm)	job_e2e kvm 1 --host intel-bochs --memory 256 ;;
-	e2e-*)		IFS=- read -r _ device cpus <<<"$job"; job_e2e "$device" "$cpus" ;;
+	e2e-intel)	job_e2e cloud keel 1 --host intel-bochs --memory 256 ;;
+	e2e-intel-kvm)	job_e2e cloud kvm 1 --host intel-bochs --memory 256 ;;
+	e2e-debug)	job_e2e debug keel 1 --timeout 3000 ;;
+	e2e-*)		IFS=- read -r _ device cpus <<<"$job"; job_e2e cloud "$device" "$cpus" ;;
 	life)		job_life ;;
 	terminal)	job_terminal ;;
 	qemu-*)		job_qemu "${job#qemu-}" ;;
@@ -357,7 +375,7 @@ echo "TAP version 13"
 
 build "launcher" make -s -C "$TOP/userspace" -j"$(nproc)" || pending=()
 case " ${pending[*]} " in
-*" e2e-"*|*" tcg "*|*" bochs "*|*" intel"*|*" life "*|*" terminal "*|*" qemu-"*|*" oracle-"*|*" debug "*)
+*" e2e-"*|*" tcg "*|*" bochs "*|*" intel"*|*" life "*|*" terminal "*|*" qemu-"*|*" oracle-"*|*" debug"*|*" fail-nth "*)
 	# What several jobs need is fetched before them, where its progress can be seen.
 	"$TESTHOST/fetch.sh" kernel >/dev/null && "$TESTHOST/fetch.sh" selftests >/dev/null ||
 		{ emit "not ok - fetch the emulated hosts' kernel"; closing; exit 1; }
@@ -367,7 +385,11 @@ case " ${pending[*]} " in
 		build "module" build_module cloud || pending=(unit) ;;
 	esac
 	case " ${pending[*]} " in
-	*' debug '*)	build "module for the debug kernel" build_module debug || pending=() ;;
+	*' debug'*|*'-debug '*|*' fail-nth '*)
+		# Half an hour where it has to be built.
+		"$TESTHOST/fetch.sh" debug >/dev/null ||
+			{ emit "not ok - fetch the debug kernel"; closing; exit 1; }
+		build "module for the debug kernel" build_module debug || pending=() ;;
 	esac
 	case "${pending[*]}" in
 	*e2e*|*terminal*)
