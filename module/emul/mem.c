@@ -280,7 +280,8 @@ enum emul_result emul_mem_cmpxchg(struct emul_ctxt *c, u64 linear, const void *o
 		return res;
 	memcpy(found, old, len);
 	memcpy(e->data, new, len);
-	res = c->ops->cmpxchg(c, linear, found, e->data, len);
+	/* In brackets, since <linux/atomic.h> has a macro of the same name. */
+	res = (c->ops->cmpxchg)(c, linear, found, e->data, len);
 	if (res == EMUL_CONTINUE && memcmp(found, old, len))
 		return EMUL_RETRY;
 	return log_record(c, e, false, res);
