@@ -423,7 +423,7 @@ static void keel_sregs_apply(struct keel_vcpu *vcpu, const struct kvm_sregs *s)
 static void keel_sregs_pdptrs(struct keel_vcpu *vcpu)
 {
 	if (keel_pae_paging(vcpu->cr0, vcpu->cr4, vcpu->efer) &&
-	    !keel_pdptrs_load(vcpu, vcpu->cr3)) {
+	    keel_pdptrs_load(vcpu, vcpu->cr3)) {
 		memset(vcpu->pdptr, 0, sizeof(vcpu->pdptr));
 		keel_dirty(vcpu, KEEL_R_PDPTR);
 	}
