@@ -109,11 +109,11 @@ static u32 used(const struct keel_dirty_ring *ring)
 
 /**
  * keel_dirty_ring_full() - must the client take entries out before the vCPU may go on?
- * @vcpu: the vCPU, by its thread
+ * @vcpu: the vCPU, which has a ring; by its thread
  */
 bool keel_dirty_ring_full(struct keel_vcpu *vcpu)
 {
-	return vcpu->ring.entry && used(&vcpu->ring) >= vcpu->ring.nr - spare();
+	return used(&vcpu->ring) >= vcpu->ring.nr - spare();
 }
 
 /**

@@ -219,7 +219,7 @@ static int run_once(struct keel_vcpu *vcpu)
 	bool entered;
 	int ret;
 
-	if (unlikely(keel_dirty_ring_full(vcpu))) {
+	if (unlikely(vcpu->ring.entry) && keel_dirty_ring_full(vcpu)) {
 		vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
 		return KEEL_TO_USER;
 	}

@@ -478,7 +478,8 @@ int keel_mmu_module_init(void)
 	const struct keel_tdp_format *fmt = keel_caps.tdp;
 
 	if (fmt->levels < 4 || fmt->levels > KEEL_TDP_MAX_LEVELS ||
-	    !(fmt->leaf & fmt->present) || !(fmt->table & fmt->present)) {
+	    !(fmt->leaf & fmt->present) || !(fmt->table & fmt->present) ||
+	    (keel_caps.pml && !fmt->dirty)) {
 		pr_err("page-table format of the %s back end is unusable\n", keel_ops.name);
 		return -EINVAL;
 	}
