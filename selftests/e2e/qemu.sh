@@ -31,15 +31,17 @@ if [ "$device" = keel ]; then
 	# QEMU of that age knows no other name of the device.
 	set -- --module "$module" --keel-params devname=kvm "$@"
 fi
-"$host/host.sh" run --device "$device" --mem 1536 --timeout 400 "$@" --file "$work/q:keel/q" \
-	--file "$(echo "$kernel"/boot/vmlinuz-*):keel/vmlinuz" --file "$work/initrd:keel/initrd" -- \
+"$host/host.sh" run --device "$device" --mem 1536 --timeout 600 "$@" --file "$work/q:keel/q" \
+	--file "$(echo "$kernel"/boot/vmlinuz-*):keel/vmlinuz" --file "$work/initrd:keel/initrd" \
+	--file "$top/selftests/e2e/qemu-move:keel/qemu-move" -- \
 	sh -c '
 		mkdir -p /lib64
 		ln -s /keel/q/lib/ld-linux-x86-64.so.2 /lib64/
 		LD_LIBRARY_PATH=/keel/q/lib timeout 300 /keel/q/qemu -L /keel/q/share \
 			-accel kvm -M q35 -cpu host -smp 2 -m 256 -nodefaults -vga std \
 			-display none -serial stdio -no-reboot -kernel /keel/vmlinuz \
-			-initrd /keel/initrd -append "console=ttyS0 quiet panic=-1" </dev/null' |
+			-initrd /keel/initrd -append "console=ttyS0 quiet panic=-1" </dev/null &&
+			/keel/qemu-move' |
 	tr -d '\r' >"$work/out"
 status=${PIPESTATUS[0]}
 
@@ -63,6 +65,8 @@ result "every CPU runs" grep -q '^guest: every CPU has run$' "$work/out"
 result "the guest knows where it is, and takes kvmclock" \
 	grep -q '^guest: clock: kvm-clock$' "$work/out"
 result "a second takes a second" grep -qE '^guest: slept (9[0-9]|1[0-4][0-9]) hundredths$' "$work/out"
+result "it moves while it writes, to another QEMU and on to a third" \
+	grep -qE '^guest: moved; [0-9]+ times written, 0 files are not as' "$work/out"
 result "power-off ends QEMU with status 0, and the host without a report ($status)" [ "$status" = 0 ]
 echo "1..$n"
 exit $failed
