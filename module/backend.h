@@ -61,8 +61,11 @@ struct keel_caps {
 	bool timed_exit;	/* enter() comes back by vcpu->exit_at */
 	const struct keel_tdp_format *tdp;
 	/*
-	 * The CPU lists the 4K pages whose dirty bit it sets.  The back end hands the list to
-	 * keel_dirty_mark_gpa() at each exit, before vcpu->mode becomes OUTSIDE.
+	 * The CPU lists the pages whose dirty bit it sets.  Common code leaves that bit clear in
+	 * 4K entries of logged slots; others are made with it set and so never listed, but for
+	 * what is left when logging ends.  The back end hands the list to keel_dirty_mark_gpa()
+	 * and empties it at each exit, before enter() returns: with interrupts off, while
+	 * vcpu->mode is not OUTSIDE.
 	 */
 	bool pml;
 	/* CPUID features (X86_FEATURE_*) the back end cannot give a guest, ended by -1 */
