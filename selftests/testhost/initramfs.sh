@@ -56,8 +56,9 @@ base()
 	local kdir=$1 rel out
 	rel=$(ls "$kdir/lib/modules")
 	command -v busybox >/dev/null || die "no busybox (Debian package busybox-static)"
-	out=$CACHE/initramfs/$rel-$(cat "$0" "$TESTHOST/init" "$(command -v busybox)" |
-		cksum | tr ' ' -).cpio
+	# By the kernel, too: two debug kernels may have one release and different modules.
+	out=$CACHE/initramfs/$rel-$(cat "$0" "$TESTHOST/init" "$(command -v busybox)" \
+		"$kdir"/boot/vmlinuz-* | cksum | tr ' ' -).cpio
 	if [ ! -e "$out" ]; then
 		mkdir -p "$CACHE/initramfs"
 		drop_old "$CACHE/initramfs" "$rel-*"

@@ -14,7 +14,8 @@ build()
 	debug)	kdir=$("$TESTHOST/fetch.sh" debug); kdir=$(echo "$kdir"/headers/linux-headers-*) ;;
 	*)	die "no such kernel: $kind" ;;
 	esac
-	dir=$CACHE/build/$kind-$(echo "$TOP $kdir" | cksum | cut -d' ' -f1)
+	dir=$CACHE/build/$kind-$({ echo "$TOP $kdir"; cat "$kdir/include/generated/autoconf.h"; } |
+		cksum | cut -d' ' -f1)
 	mkdir -p "$dir/module"
 	# Only sources, and only what has changed, so that make builds no more than it must.
 	(cd "$TOP" && find Kbuild uapi module \( -name '*.[chS]' -o -name Kbuild \) \

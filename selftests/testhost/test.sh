@@ -35,7 +35,7 @@ jobs_of()
 	bochs)	echo bochs ;;
 	intel)	echo e2e-intel intel intel-noapicv ;;
 	models)	echo intel-haswell intel-sandybridge intel-arrandale ;;
-	debug)	echo e2e-debug fail-nth debug ;;
+	debug)	echo e2e-debug fail-nth debug-tcg ;;
 	all)	echo e2e-intel intel "$(jobs_of e2e)" intel-noapicv unit bochs "$(jobs_of models)" \
 			tcg life ;;
 	oracle)	echo oracle-intel oracle-bochs oracle-tcg e2e-kvm-4 e2e-kvm-1 ;;
@@ -240,7 +240,7 @@ run_job()
 	unit)		job_unit ;;
 	tcg)		job_selftests tcg amd-tcg cloud keel 120 200 600 "${ONE_GIB[@]}" ;;
 	bochs)		job_selftests bochs amd-bochs cloud keel 200 120 900 ;;
-	debug)		job_selftests debug amd-tcg debug keel 300 600 1800 --kmemleak ;;
+	debug-tcg)	job_selftests debug-tcg amd-tcg debug keel 300 600 1800 --kmemleak ;;
 	debug-intel)	job_selftests debug-intel intel-bochs debug keel 1200 1200 5400 ;;
 	fail-nth)	job_fail_nth ;;
 	oracle-tcg)	job_selftests oracle-tcg amd-tcg cloud kvm 120 200 900 "${ONE_GIB[@]}" ;;
@@ -375,7 +375,7 @@ echo "TAP version 13"
 
 build "launcher" make -s -C "$TOP/userspace" -j"$(nproc)" || pending=()
 case " ${pending[*]} " in
-*" e2e-"*|*" tcg "*|*" bochs "*|*" intel"*|*" life "*|*" terminal "*|*" qemu-"*|*" oracle-"*|*" debug"*|*" fail-nth "*)
+*" e2e-"*|*" tcg "*|*" bochs "*|*" intel"*|*" life "*|*" terminal "*|*" qemu-"*|*" oracle-"*|*" debug-"*|*" fail-nth "*)
 	# What several jobs need is fetched before them, where its progress can be seen.
 	"$TESTHOST/fetch.sh" kernel >/dev/null && "$TESTHOST/fetch.sh" selftests >/dev/null ||
 		{ emit "not ok - fetch the emulated hosts' kernel"; closing; exit 1; }
@@ -385,7 +385,7 @@ case " ${pending[*]} " in
 		build "module" build_module cloud || pending=(unit) ;;
 	esac
 	case " ${pending[*]} " in
-	*' debug'*|*'-debug '*|*' fail-nth '*)
+	*' debug-'*|*'-debug '*|*' fail-nth '*)
 		# Half an hour where it has to be built.
 		"$TESTHOST/fetch.sh" debug >/dev/null ||
 			{ emit "not ok - fetch the debug kernel"; closing; exit 1; }
