@@ -65,5 +65,6 @@ awk -v device="$device" '
 		printf "%-24s %12.2f\n", "seconds idle in these", idle / 100
 		printf "%-24s %12d\n", "exits", total
 		for (r in count)
-			printf "%-24s %12d\n", "  " (r in name ? name[r] : "reason " r), count[r] | "sort -k2 -n -r"
+			printf "  %-22s %12d\n", r in name ? name[r] : "reason_" r, count[r] |
+				"sort -k2 -n -r"
 	}' "$work/out"

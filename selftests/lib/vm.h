@@ -61,7 +61,7 @@ void test_setup(int argc, char **argv);
 noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int dev_open(void);
 bool is_kvm(void);		/* not keel: where the two differ */
-bool host_is_tcg(void);		/* QEMU's emulated CPU, which differs from the manuals here and there */
+bool host_is_tcg(void);		/* QEMU's emulated CPU: where it differs from the manuals */
 bool host_is_intel(void);	/* VMX and not SVM: where the manuals differ */
 int has_ext(int ext);
 int vm_has_ext(struct vm *vm, int ext);
