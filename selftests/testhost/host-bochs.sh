@@ -5,14 +5,14 @@
 
 BXSHARE=${BXSHARE:-/usr/share/bochs}
 
-# bochs_model: the CPU model, and the instructions a millisecond, which is what its TSC counts.
+# bochs_model: sets the CPU model, and the instructions a millisecond, which is what its TSC counts.
 # A higher figure makes boots cheaper and what waits for its time slice dearer; the CPU must be
 # fast enough for stock KVM to come through 2 ms of its PIT.
 bochs_model()
 {
 	case $host in
-	intel-bochs)	model=corei7_skylake_x khz=30000 ;;
-	*)		model=trinity_apu khz=10000 ;;
+	intel-bochs)	model=corei7_skylake_x khz=${khz:-30000} ;;
+	*)		model=trinity_apu khz=${khz:-10000} ;;
 	esac
 	model=${cpu:-$model}
 }
@@ -44,7 +44,7 @@ bochs_cd()
 
 start_bochs()
 {
-	local model khz i=0 d ata=0 com2="mode=file, dev=$work/out"
+	local model i=0 d ata=0 com2="mode=file, dev=$work/out"
 	[ -z "$interactive" ] || com2="mode=term, dev=$(tty)"
 	bochs_model
 	bochs_cd

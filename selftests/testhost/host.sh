@@ -18,6 +18,7 @@
 #   --keel-params S, --kvm-params S   module parameters
 #   --cpu S           the CPU: QEMU's model and flags (amd-tcg; default max,-erms), Bochs's model
 #                     (amd-bochs: trinity_apu, intel-bochs: corei7_skylake_x)
+#   --khz N           instructions a millisecond (Bochs; default 10000 or 30000)
 #   --append S        words for the kernel command line
 #   --kmemleak        look for leaks (debug kernel; boots three times slower)
 #   --icount          count instructions as time (amd-tcg)
@@ -33,13 +34,13 @@
 set -u
 . "$(dirname "$0")/lib.sh"
 
-host=amd-tcg kernel=cloud device=none cpu='' smp=2 mem=1024 timeout=300 stall='' module=$TOP/module/keel.ko
+host=amd-tcg kernel=cloud device=none cpu='' khz='' smp=2 mem=1024 timeout=300 stall='' module=$TOP/module/keel.ko
 keel_params='' kvm_params='' append='' icount='' log='' allow='' interactive='' winsize='' kmemleak=''
 files=() drives=() kernel_words=
 
 usage()
 {
-	sed -n '3,34s/^# \{0,1\}//p' "$0" >&2
+	sed -n '3,35s/^# \{0,1\}//p' "$0" >&2
 	exit 1
 }
 
@@ -72,7 +73,7 @@ parse()
 	shift
 	while [ $# -gt 0 ]; do
 		case $1 in
-		--host|--kernel|--device|--cpu|--smp|--mem|--timeout|--stall|--module|--append|--log|--allow)
+		--host|--kernel|--device|--cpu|--khz|--smp|--mem|--timeout|--stall|--module|--append|--log|--allow)
 			[ $# -ge 2 ] || usage
 			printf -v "${1#--}" %s "$2"; shift ;;
 		--keel-params)	keel_params=$2; shift ;;
