@@ -188,7 +188,7 @@ static void compare(struct __test_metadata *_metadata, const u8 *copy, const u8 
  * The log is taken while the guest writes, and once more soon after, when it has stopped to: a write
  * that went past both would be in no copy.
  */
-TEST_F(dirty_race, nothing_is_lost)
+TEST_F_TIMEOUT(dirty_race, nothing_is_lost, 120)
 {
 	u64 i, n = 48 / test_scale + 8, was;
 
