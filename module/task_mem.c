@@ -123,8 +123,9 @@ static struct kvm_segment *segment(struct keel_vcpu *v, int i)
  * @t: the task switch
  * @new: what its TSS has
  *
- * The selectors, and CPL 3, so that a handler gets a stack from the TSS and not this one.  In
- * virtual-8086 mode the segments are good already.
+ * The selectors, and CPL 3, so that a handler gets a stack from the TSS and not this one.  The
+ * code segment is of the conforming kind, which goes with any RPL.  In virtual-8086 mode the
+ * segments are good already.
  */
 void task_clear_segments(struct task_switch *t, const struct tss32 *new)
 {
@@ -143,7 +144,8 @@ void task_clear_segments(struct task_switch *t, const struct tss32 *new)
 			seg->limit = 0xffff;
 			seg->present = 1;
 		} else if (i == TASK_CS) {
-			seg->type |= TYPE_CODE;
+			seg->type |= TYPE_CODE | TYPE_CONFORMING;
+			seg->dpl = 0;
 			seg->present = 1;
 		} else {
 			seg->unusable = 1;
