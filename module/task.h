@@ -28,10 +28,10 @@ static_assert(sizeof(struct tss32) == 0x68);
 #define TYPE_BYTE	5	/* of a descriptor: type, S, DPL, P */
 
 /*
- * How a step ended.  STOP: the guest goes on without the rest, an exception being queued, or
- * does it all again; FAIL: user space is told.
+ * What a step returns.  STOP: the guest goes on without the rest, an exception being queued, or
+ * does it all again; FAIL: user space is told; negative: an errno for KVM_RUN.
  */
-enum task_step { TASK_OK, TASK_STOP, TASK_FAIL };
+enum { TASK_OK, TASK_STOP, TASK_FAIL };
 
 /* Linear addresses that have been translated; at most a page of them. */
 struct task_area {
@@ -64,7 +64,7 @@ struct task_switch {
 };
 
 /* With an error code; together with the event being delivered it may become a double fault. */
-static inline enum task_step task_raise(struct task_switch *t, u8 vector, u16 selector)
+static inline int task_raise(struct task_switch *t, u8 vector, u16 selector)
 {
 	keel_queue_exception_e(t->vcpu, vector, (selector & ~3) | t->ext);
 	return TASK_STOP;
@@ -76,15 +76,16 @@ static inline u8 task_type_byte(const struct kvm_segment *seg)
 	return seg->type | seg->s << 4 | seg->dpl << 5 | seg->present << 7;
 }
 
-enum task_step task_find(struct task_switch *t, u64 linear, unsigned int len, u32 access,
-			 struct task_area *area);
-enum task_step task_read(struct task_switch *t, const struct task_area *area, void *buf);
-enum task_step task_write(struct task_switch *t, const struct task_area *area, const void *buf);
+int task_find(struct task_switch *t, u64 linear, unsigned int len, u32 access,
+	      struct task_area *area);
+int task_read(struct task_switch *t, const struct task_area *area, void *buf);
+int task_write(struct task_switch *t, const struct task_area *area, const void *buf);
+int task_replace(struct task_switch *t, const struct task_area *area, u8 old, u8 new);
 bool task_locate(struct task_switch *t, u16 selector, u64 *linear);
-enum task_step task_read_descriptor(struct task_switch *t, u64 linear, u16 selector,
-				    struct kvm_segment *seg);
+int task_read_descriptor(struct task_switch *t, u64 linear, u16 selector,
+			 struct kvm_segment *seg);
 void task_clear_segments(struct task_switch *t, const struct tss32 *new);
-enum task_step task_load_segments(struct task_switch *t, const struct tss32 *new);
-enum task_step task_push_error(struct task_switch *t);
+int task_load_segments(struct task_switch *t, const struct tss32 *new);
+int task_push_error(struct task_switch *t);
 
 #endif

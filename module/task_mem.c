@@ -18,18 +18,21 @@
  * @access: KEEL_ACC_WRITE, _USER, _IMPLICIT
  * @area: the result, by the CR3 there is now
  */
-enum task_step task_find(struct task_switch *t, u64 linear, unsigned int len, u32 access,
-			 struct task_area *area)
+int task_find(struct task_switch *t, u64 linear, unsigned int len, u32 access,
+	      struct task_area *area)
 {
 	struct keel_gwalk_fault fault;
 	struct keel_gwalk walk;
-	int i;
+	int i, res;
 
 	keel_gwalk_init(&walk, t->vcpu);
 	area->len[0] = min_t(unsigned int, len, PAGE_SIZE - offset_in_page(linear));
 	area->len[1] = len - area->len[0];
 	for (i = 0; i < 2 && area->len[i]; i++) {
-		if (keel_gwalk(&walk, linear, access, &area->gpa[i], NULL, &fault)) {
+		res = keel_gwalk(&walk, linear, access, &area->gpa[i], NULL, &fault);
+		if (res < 0)
+			return res;
+		if (res) {
 			keel_queue_page_fault(t->vcpu, fault.address, fault.error);
 			return TASK_STOP;
 		}
@@ -38,26 +41,45 @@ enum task_step task_find(struct task_switch *t, u64 linear, unsigned int len, u3
 	return TASK_OK;
 }
 
-/* task_read(): all of an area; fails where it is not memory */
-enum task_step task_read(struct task_switch *t, const struct task_area *area, void *buf)
+/* Of keel_gpa_read() and its kind: what is not memory is nothing to keep a task in. */
+static int access_result(int ret)
 {
-	struct keel_vm *vm = t->vcpu->vm;
-
-	if (keel_gpa_read(vm, area->gpa[0], buf, area->len[0]) ||
-	    (area->len[1] && keel_gpa_read(vm, area->gpa[1], buf + area->len[0], area->len[1])))
-		return TASK_FAIL;
-	return TASK_OK;
+	return !ret ? TASK_OK : ret == -EFAULT ? ret : TASK_FAIL;
 }
 
-/* task_write(): all of an area; fails where it is not memory */
-enum task_step task_write(struct task_switch *t, const struct task_area *area, const void *buf)
+/* task_read(): all of an area */
+int task_read(struct task_switch *t, const struct task_area *area, void *buf)
 {
-	struct keel_vcpu *vcpu = t->vcpu;
+	struct keel_vm *vm = t->vcpu->vm;
+	int ret;
 
-	if (keel_gpa_write(vcpu, area->gpa[0], buf, area->len[0]) ||
-	    (area->len[1] && keel_gpa_write(vcpu, area->gpa[1], buf + area->len[0], area->len[1])))
-		return TASK_FAIL;
-	return TASK_OK;
+	ret = keel_gpa_read(vm, area->gpa[0], buf, area->len[0]);
+	if (!ret && area->len[1])
+		ret = keel_gpa_read(vm, area->gpa[1], buf + area->len[0], area->len[1]);
+	return access_result(ret);
+}
+
+/* task_write(): all of an area */
+int task_write(struct task_switch *t, const struct task_area *area, const void *buf)
+{
+	int ret;
+
+	ret = keel_gpa_write(t->vcpu, area->gpa[0], buf, area->len[0]);
+	if (!ret && area->len[1])
+		ret = keel_gpa_write(t->vcpu, area->gpa[1], buf + area->len[0], area->len[1]);
+	return access_result(ret);
+}
+
+/* task_replace(): a byte, if nobody has changed it since; TASK_STOP if so */
+int task_replace(struct task_switch *t, const struct task_area *area, u8 old, u8 new)
+{
+	bool ok;
+	int ret;
+
+	ret = keel_gpa_cmpxchg(t->vcpu, area->gpa[0], &old, &new, sizeof(new), &ok);
+	if (!ret && !ok)
+		return TASK_STOP;
+	return access_result(ret);
 }
 
 /* ---- descriptors ------------------------------------------------------------------------ */
@@ -80,11 +102,11 @@ bool task_locate(struct task_switch *t, u16 selector, u64 *linear)
 }
 
 /* task_read_descriptor(): into the form of a segment register */
-enum task_step task_read_descriptor(struct task_switch *t, u64 linear, u16 selector,
-				    struct kvm_segment *seg)
+int task_read_descriptor(struct task_switch *t, u64 linear, u16 selector,
+			 struct kvm_segment *seg)
 {
 	struct task_area area;
-	enum task_step res;
+	int res;
 	u64 d;
 
 	res = task_find(t, linear, sizeof(d), KEEL_ACC_IMPLICIT, &area);
@@ -156,10 +178,10 @@ void task_clear_segments(struct task_switch *t, const struct tss32 *new)
 	keel_dirty(vcpu, KEEL_R_CS | KEEL_R_SS | KEEL_R_SEGS | KEEL_R_TABLES);
 }
 
-static enum task_step load_ldt(struct task_switch *t, u16 selector)
+static int load_ldt(struct task_switch *t, u16 selector)
 {
 	struct kvm_segment seg;
-	enum task_step res;
+	int res;
 	u64 linear;
 
 	if (!(selector & ~3))
@@ -191,10 +213,10 @@ static bool fits(const struct kvm_segment *seg, int i, u8 cpl)
 	       (conforming || (seg->dpl >= cpl && seg->dpl >= rpl));
 }
 
-static enum task_step set_accessed(struct task_switch *t, u64 linear, struct kvm_segment *seg)
+static int set_accessed(struct task_switch *t, u64 linear, struct kvm_segment *seg)
 {
 	struct task_area area;
-	enum task_step res;
+	int res;
 	u8 type;
 
 	if (seg->type & TYPE_ACCESSED)
@@ -205,10 +227,10 @@ static enum task_step set_accessed(struct task_switch *t, u64 linear, struct kvm
 	return res == TASK_OK ? task_write(t, &area, &type) : res;
 }
 
-static enum task_step load_segment(struct task_switch *t, int i, u16 selector, u8 cpl)
+static int load_segment(struct task_switch *t, int i, u16 selector, u8 cpl)
 {
 	struct kvm_segment seg;
-	enum task_step res;
+	int res;
 	u64 linear;
 
 	if (!(selector & ~3) && i != TASK_CS && i != TASK_SS)
@@ -233,14 +255,13 @@ static enum task_step load_segment(struct task_switch *t, int i, u16 selector, u
  * @t: the task switch
  * @new: what its TSS has
  */
-enum task_step task_load_segments(struct task_switch *t, const struct tss32 *new)
+int task_load_segments(struct task_switch *t, const struct tss32 *new)
 {
 	static const u8 rest[] = { TASK_DS, TASK_ES, TASK_FS, TASK_GS };
 	struct keel_vcpu *vcpu = t->vcpu;
 	struct kvm_segment none = vcpu->cs;
 	u8 cpl = new->sel[TASK_CS] & 3;
-	enum task_step res;
-	int i;
+	int i, res;
 
 	res = load_ldt(t, new->ldt);
 	if (res != TASK_OK || (new->eflags & X86_EFLAGS_VM))
@@ -276,14 +297,14 @@ static bool in_stack(const struct kvm_segment *ss, u32 off, unsigned int len)
  * task_push_error() - the event's error code onto the new task's stack
  * @t: the task switch
  */
-enum task_step task_push_error(struct task_switch *t)
+int task_push_error(struct task_switch *t)
 {
 	struct keel_vcpu *vcpu = t->vcpu;
 	unsigned int len = t->tr.type & TYPE_32 ? sizeof(u32) : sizeof(u16);
 	u32 mask = vcpu->ss.db ? U32_MAX : U16_MAX;
 	u32 esp = vcpu->gpr[KEEL_RSP], off = (esp - len) & mask;
 	struct task_area area;
-	enum task_step res;
+	int res;
 
 	if (!in_stack(&vcpu->ss, off, len))
 		return task_raise(t, X86_TRAP_SS, 0);

@@ -53,11 +53,11 @@ static unsigned int tss_size(const struct kvm_segment *tr)
 /* ---- checks, and all memory that is needed up to the segments --------------------------- */
 
 /* 'Exception Conditions Checked During a Task Switch': the new task's TSS */
-static enum task_step check_tss(struct task_switch *t)
+static int check_tss(struct task_switch *t)
 {
 	u8 vector = t->source == KEEL_TASK_IRET ? X86_TRAP_TS : X86_TRAP_GP;
 	struct kvm_segment *tr = &t->tr;
-	enum task_step res;
+	int res;
 	u64 linear;
 
 	if ((t->selector & 4) || !task_locate(t, t->selector, &linear))
@@ -76,7 +76,7 @@ static enum task_step check_tss(struct task_switch *t)
 			 &t->new_type);
 }
 
-static enum task_step find_old_state(struct task_switch *t)
+static int find_old_state(struct task_switch *t)
 {
 	const struct kvm_segment *tr = &t->vcpu->tr;
 	u32 off, len;
@@ -95,11 +95,11 @@ static enum task_step find_old_state(struct task_switch *t)
 }
 
 /* So that no fault comes half way. */
-static enum task_step find_memory(struct task_switch *t)
+static int find_memory(struct task_switch *t)
 {
 	const u32 write = KEEL_ACC_IMPLICIT | KEEL_ACC_WRITE;
 	u64 old_type = t->vcpu->gdt.base + (t->vcpu->tr.selector & ~7) + TYPE_BYTE;
-	enum task_step res;
+	int res;
 
 	res = find_old_state(t);
 	if (res == TASK_OK)
@@ -122,33 +122,8 @@ static u32 old_eip(const struct task_switch *t, const struct keel_exit *exit)
 
 /* ---- the old task ----------------------------------------------------------------------- */
 
-/* Another CPU may have taken the task since: then all is looked at again. */
-static enum task_step set_busy(struct task_switch *t)
-{
-	u8 old = task_type_byte(&t->tr), new = old | TYPE_BUSY;
-	bool ok;
-
-	if (t->source == KEEL_TASK_IRET)
-		return TASK_OK;
-	if (keel_gpa_cmpxchg(t->vcpu, t->new_type.gpa[0], &old, &new, sizeof(new), &ok))
-		return TASK_FAIL;
-	return ok ? TASK_OK : TASK_STOP;
-}
-
-static enum task_step clear_busy(struct task_switch *t)
-{
-	enum task_step res;
-	u8 type;
-
-	res = task_read(t, &t->old_type, &type);
-	if (res != TASK_OK)
-		return res;
-	type &= ~TYPE_BUSY;
-	return task_write(t, &t->old_type, &type);
-}
-
 /* RFLAGS.RF is as the CPU would have saved it ('Saving RIP, RSP, RFLAGS, and SSP'). */
-static enum task_step save_state(struct task_switch *t)
+static int save_state(struct task_switch *t)
 {
 	const struct keel_vcpu *v = t->vcpu;
 	struct tss32 s32 = {
@@ -175,29 +150,13 @@ static enum task_step save_state(struct task_switch *t)
 	return task_write(t, &t->old_state, &s16.ip);
 }
 
-static enum task_step leave_old(struct task_switch *t)
-{
-	u16 link = t->vcpu->tr.selector;
-	enum task_step res;
-
-	res = set_busy(t);
-	if (res == TASK_OK && !nested(t))
-		res = clear_busy(t);
-	if (res == TASK_OK)
-		res = save_state(t);
-	if (res == TASK_OK && nested(t))
-		res = task_write(t, &t->link, &link);
-	return res;
-}
-
 /* ---- the new task ----------------------------------------------------------------------- */
 
 /* FS, GS and the upper halves, which a 16-bit TSS does not have, become 0. */
-static enum task_step read_state(struct task_switch *t, struct tss32 *new)
+static int read_state(struct task_switch *t, struct tss32 *new)
 {
-	enum task_step res;
 	struct tss16 s16;
-	int i;
+	int i, res;
 
 	if (t->tr.type & TYPE_32)
 		return task_read(t, &t->new_state, new);
@@ -210,6 +169,27 @@ static enum task_step read_state(struct task_switch *t, struct tss32 *new)
 	for (i = 0; i < ARRAY_SIZE(s16.sel); i++)
 		new->sel[i] = s16.sel[i];
 	return TASK_OK;
+}
+
+/*
+ * Marks the new task as busy, and the old one as waiting for it or as available.  If another
+ * CPU has taken the new one since, all is looked at again.
+ */
+static int link_tasks(struct task_switch *t)
+{
+	u8 type = task_type_byte(&t->tr);
+	u16 link = t->vcpu->tr.selector;
+	int res = TASK_OK;
+
+	if (t->source != KEEL_TASK_IRET)
+		res = task_replace(t, &t->new_type, type, type | TYPE_BUSY);
+	if (res != TASK_OK)
+		return res;
+	if (nested(t))
+		return task_write(t, &t->link, &link);
+	res = task_read(t, &t->old_type, &type);
+	type &= ~TYPE_BUSY;
+	return res == TASK_OK ? task_write(t, &t->old_type, &type) : res;
 }
 
 /*
@@ -255,33 +235,49 @@ static void load_registers(struct task_switch *t, const struct tss32 *new)
 		keel_gpr_set(vcpu, i, new->gpr[i]);
 }
 
-static enum task_step enter_new(struct task_switch *t)
+static int enter_new(struct task_switch *t, const struct tss32 *new)
 {
 	struct keel_vcpu *vcpu = t->vcpu;
 	bool tss_32 = t->tr.type & TYPE_32;
-	enum task_step res;
-	struct tss32 new;
+	int res;
 
-	res = read_state(t, &new);
-	if (res != TASK_OK)
-		return res;
 	commit_events(t);
-	load_registers(t, &new);
-	task_clear_segments(t, &new);
-	if (tss_32 && (vcpu->cr0 & X86_CR0_PG) && keel_set_cr3(vcpu, new.cr3))
-		return task_raise(t, X86_TRAP_GP, 0);
-	res = task_load_segments(t, &new);
+	load_registers(t, new);
+	task_clear_segments(t, new);
+	if (tss_32 && (vcpu->cr0 & X86_CR0_PG)) {
+		res = keel_set_cr3(vcpu, new->cr3);
+		if (res)
+			return res < 0 ? res : task_raise(t, X86_TRAP_GP, 0);
+	}
+	res = task_load_segments(t, new);
 	if (res == TASK_OK && t->event->has_error)
 		res = task_push_error(t);
-	if (res == TASK_OK && new.eip > vcpu->cs.limit)
+	if (res == TASK_OK && new->eip > vcpu->cs.limit)
 		return task_raise(t, X86_TRAP_GP, 0);
 	if (res != TASK_OK)
 		return res;
 
 	vcpu->events.exc.injected = false;
-	if (tss_32 && (new.trap & TSS_TRAP))
+	if (tss_32 && (new->trap & TSS_TRAP))
 		keel_queue_db(vcpu, DR_SWITCH);
 	return TASK_OK;
+}
+
+static int switch_tasks(struct task_switch *t)
+{
+	struct tss32 new;
+	int res;
+
+	res = check_tss(t);
+	if (res == TASK_OK)
+		res = find_memory(t);
+	if (res == TASK_OK)
+		res = save_state(t);
+	if (res == TASK_OK)
+		res = read_state(t, &new);
+	if (res == TASK_OK)
+		res = link_tasks(t);
+	return res == TASK_OK ? enter_new(t, &new) : res;
 }
 
 /**
@@ -290,7 +286,8 @@ static enum task_step enter_new(struct task_switch *t)
  * @exit: the exit
  *
  * vcpu->mutex held, not loaded; may sleep.
- * Return: KEEL_RESUME or KEEL_TO_USER.
+ * Return: KEEL_RESUME, KEEL_TO_USER, or -EFAULT: a page of the guest's is not to be had now.  It
+ * can be tried again, unless it was the page of a descriptor or the stack of the new task.
  */
 int keel_task_switch(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
@@ -301,19 +298,14 @@ int keel_task_switch(struct keel_vcpu *vcpu, struct keel_exit *exit)
 		.source = exit->u.task.source,
 		.ext = exit->u.task.source == KEEL_TASK_GATE && !is_soft(&exit->vectoring),
 	};
-	enum task_step res = TASK_FAIL;
+	int res = TASK_FAIL;
 
 	keel_need(vcpu, KEEL_R_ALL);
-	if ((vcpu->cr0 & X86_CR0_PE) && !(vcpu->efer & EFER_LMA)) {
-		t.old_eip = old_eip(&t, exit);
-		res = check_tss(&t);
-		if (res == TASK_OK)
-			res = find_memory(&t);
-		if (res == TASK_OK)
-			res = leave_old(&t);
-		if (res == TASK_OK)
-			res = enter_new(&t);
-	}
+	t.old_eip = old_eip(&t, exit);
+	if ((vcpu->cr0 & X86_CR0_PE) && !(vcpu->efer & EFER_LMA))
+		res = switch_tasks(&t);
+	if (res < 0)
+		return res;
 	if (res == TASK_FAIL)
 		return keel_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION, 0, NULL);
 	return KEEL_RESUME;
