@@ -68,12 +68,12 @@ static inline void guest_sync(u32 val)		{ outl(PORT_SYNC, val); }
 
 /*
  * Before a loop that only the host can end.  Bochs masks the host's interrupts as well when
- * VMRUN loads a guest whose IF is 0, until the guest has executed an STI: there the loop
- * would have the machine for ever, on any hypervisor.
+ * VMRUN or a VM entry loads a guest whose IF is 0, until the guest has executed an STI: there the
+ * loop would have the machine for ever, on any hypervisor.
  */
 static inline void spin_begin(void)
 {
-	if (test_bochs)
+	if (test_bochs || test_bochs_vmx)
 		sti();
 }
 
