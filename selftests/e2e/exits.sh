@@ -62,10 +62,11 @@ awk -v device="$device" '
 	$1 == "ticks" { ticks = $2 }
 	$1 == "exit" { count[$2] = $3; total += $3 }
 	END {
+		sorter = "sort -k2 -n -r"
 		printf "%-24s %12d\n", device ": ticks", ticks
 		printf "%-24s %12.2f\n", "seconds idle in these", idle / 100
 		printf "%-24s %12d\n", "exits", total
 		for (r in count)
-			printf "  %-22s %12d\n", (r in name ? name[r] : "reason_" r), count[r] |
-				"sort -k2 -n -r"
+			printf "  %-22s %12d\n", (r in name ? name[r] : "reason_" r), \
+				count[r] | sorter
 	}' "$work/out"
