@@ -63,7 +63,7 @@ awk -v device="$device" '
 	$1 == "exit" { count[$2] = $3; total += $3 }
 	END {
 		sorter = "sort -k2 -n -r"
-		printf "%-24s %12d\n", device ": ticks", ticks
+		printf "%-24s %12.0f\n", device ": ticks", ticks
 		printf "%-24s %12.2f\n", "seconds idle in these", idle / 100
 		printf "%-24s %12d\n", "exits", total
 		for (r in count)
