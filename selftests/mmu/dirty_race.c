@@ -190,7 +190,7 @@ static void compare(struct __test_metadata *_metadata, const u8 *copy, const u8 
  */
 TEST_F_TIMEOUT(dirty_race, nothing_is_lost, 120)
 {
-	u64 i, n = 48 / test_scale + 8, was;
+	u64 i, n = 32 / test_scale + 8, was;
 
 	ASSERT_EQ(0, vm_slot(self->vm, SLOT, 0, GPA, 2 * PAGE_2M, self->mem));
 	for (i = 0; i < WRITERS; i++) {
