@@ -100,6 +100,8 @@ int keel_lapic_set_state(struct keel_vcpu *vcpu, const struct kvm_lapic_state *s
 
 	if (!apic || id_from_client(apic, &id))
 		return -EINVAL;
+	/* What came before is replaced, wherever it waits. */
+	lapic_take_posted(apic);
 	old_lvt0 = lapic_get(apic->page, LAPIC_LVT0);
 	memcpy(apic->page, s->regs, sizeof(s->regs));
 	lapic_set(apic->page, LAPIC_ID, id);

@@ -9,7 +9,7 @@
 
 #include "vmx.h"
 
-#define EPT_SOFT_HOST_WRITABLE	BIT_ULL(57)	/* bits 57 to 59 are ignored by the CPU */
+#define EPT_SOFT_HOST_WRITABLE	BIT_ULL(52)	/* the CPU ignores bits 56:52 */
 #define EPT_RX			(VMX_EPT_READABLE_MASK | VMX_EPT_EXECUTABLE_MASK)
 #define EPT_WB			((u64)VMX_EPTP_MT_WB << VMX_EPT_MT_EPTE_SHIFT)
 
