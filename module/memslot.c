@@ -156,7 +156,7 @@ static void publish(struct keel_vm *vm, struct keel_memslots *new)
 	int i;
 
 	for (i = 0; i < new->nr; i++)
-		logging |= !!new->slot[i].dirty;
+		logging |= new->slot[i].flags & KVM_MEM_LOG_DIRTY_PAGES;
 	if (logging)
 		WRITE_ONCE(vm->logging, true);
 	new->generation = old->generation + 1;

@@ -26,6 +26,18 @@ void vmx_pml_init(struct vmx_vcpu *vmx)
 }
 
 /*
+ * vmx_pml_follow(): before an entry: logging has begun or ended
+ *
+ * What is still in it is from a time without logging: the common code clears dirty bits after it
+ * has set vm->logging, and what the CPU listed then has been drained at the exit.
+ */
+void vmx_pml_follow(struct vmx_vcpu *vmx, bool logging)
+{
+	vmx->logging = logging;
+	vmcs_write(GUEST_PML_INDEX, PML_ENTRIES - 1);
+}
+
+/*
  * vmx_pml_drain(): after an exit, interrupts off: tell the common code what is in the log
  *
  * The index counts down and names the next entry; behind the last it is FFFFh.

@@ -404,6 +404,8 @@ static void before_entry(struct vmx_vcpu *vmx)
 		set_debugreg(vcpu->dr6, 6);
 	if (unlikely(vcpu->cr2 != read_cr2()))
 		native_write_cr2(vcpu->cr2);
+	if (unlikely(READ_ONCE(vcpu->vm->logging) != vmx->logging) && vmx->pml)
+		vmx_pml_follow(vmx, !vmx->logging);
 	if (vmx_caps.apicv && vcpu->lapic)
 		vmx_apicv_sync(vmx);
 	if (!vmx->apicv_on)

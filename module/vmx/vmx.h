@@ -117,6 +117,7 @@ struct vmx_host_state {
  * @apicv_on: the controls say so; vcpu->apicv is what is wanted
  * @eoi_exits: EOI-exit bitmap
  * @pml: page of the page-modification log, or NULL (C)
+ * @logging: vm->logging as of the last entry
  * @l1d_stale: the L1 data cache may hold something that the guest must not see
  */
 struct vmx_vcpu {
@@ -145,6 +146,7 @@ struct vmx_vcpu {
 	bool apicv_on;
 	u64 eoi_exits[4];
 	u64 *pml;
+	bool logging;
 	bool l1d_stale;
 };
 
@@ -237,6 +239,7 @@ void vmx_put_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu);
 /* pml.c */
 int vmx_pml_alloc(struct vmx_vcpu *vmx);
 void vmx_pml_init(struct vmx_vcpu *vmx);
+void vmx_pml_follow(struct vmx_vcpu *vmx, bool logging);
 void vmx_pml_drain(struct vmx_vcpu *vmx);
 
 /* ept.c */

@@ -110,7 +110,7 @@ no_kernel_reports()
 {
 	! dmesg --facility=kern |
 		grep -E 'BUG:|WARNING:|Oops|soft lockup|detected stall|I/O error|general protection' |
-		grep -v 'WARNING: .* fpu__init_system_xstate'
+		grep -vE 'WARNING: .* fpu__init_system_xstate|RETBleed: WARNING: '
 }
 
 common_checks()
