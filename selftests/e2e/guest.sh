@@ -105,7 +105,8 @@ clock_is_right()
 }
 
 # QEMU's TCG does not intercept XSETBV, so the hypervisor does not learn which state the guest has
-# enabled, and CPUID's size for it does not follow: the guest's kernel says so, once.
+# enabled, and CPUID's size for it does not follow: the guest's kernel says so, once. And it says
+# what an Intel CPU without new microcode is open to.
 no_kernel_reports()
 {
 	! dmesg --facility=kern |
