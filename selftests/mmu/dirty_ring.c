@@ -241,6 +241,23 @@ TEST_F(dirty_ring, many_emulated_writes)
 	EXPECT_EQ(NULL, ring_look(&self->ring));
 }
 
+/* Taken is taken, reset or not: what the emulator writes then has an entry again. */
+TEST_F(dirty_ring, emulated_after_taken)
+{
+	int i, r;
+
+	for (i = 0; i < 3; i++) {
+		vcpu_long(self->v, guest_movs, 40 * PAGE);
+		while ((r = guest_run(self->v)) == KVM_EXIT_MMIO)
+			;
+		ASSERT_EQ(UC_DONE, r) vcpu_dump(self->v);
+		TAKE(&self->ring, 40);
+		/* KVM has one for each of the three words. */
+		while (ring_look(&self->ring))
+			ring_take(&self->ring);
+	}
+}
+
 /* The client may write anything into its ring: it harms nobody else. */
 TEST_F(dirty_ring, nonsense_in_the_ring)
 {
