@@ -187,8 +187,8 @@ static void put_bits_back(struct keel_vm *vm, u32 id, const unsigned long *bits,
  * @vm: the VM
  * @log: which slot, and where the client wants the bitmap
  *
- * Return: 0; -ENXIO (there are rings), -EINVAL (no such id can be), -ENOENT (the slot is not there, or not logged),
- * -ENOMEM, -EFAULT.
+ * Return: 0; -ENXIO (there are rings), -EINVAL (no such id can be), -ENOENT (the slot is not
+ * there, or not logged), -ENOMEM, -EFAULT.
  */
 int keel_get_dirty_log(struct keel_vm *vm, const struct kvm_dirty_log *log)
 {
@@ -250,8 +250,8 @@ static int check_clear(struct keel_vm *vm, const struct kvm_clear_dirty_log *log
  * @vm: the VM
  * @log: which pages
  *
- * Return: 0; -ENXIO (there are rings), -EINVAL (slot number, range), -ENOENT (the slot is not there, or not logged),
- * -ENOMEM, -EFAULT.
+ * Return: 0; -ENXIO (there are rings), -EINVAL (slot number, range), -ENOENT (the slot is not
+ * there, or not logged), -ENOMEM, -EFAULT.
  */
 int keel_clear_dirty_log(struct keel_vm *vm, const struct kvm_clear_dirty_log *log)
 {
