@@ -71,8 +71,12 @@ void keel_advance_rip(struct keel_vcpu *vcpu, u8 len)
 int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
 	keel_advance_rip(vcpu, exit->insn_len);
-	if (keel_rflags(vcpu) & X86_EFLAGS_TF)
-		keel_queue_db(vcpu, DR_STEP);
+	if (unlikely(keel_rflags(vcpu) & X86_EFLAGS_TF)) {
+		/* With BTF, branches step; none of these is one. */
+		keel_need(vcpu, KEEL_R_SYSMSR);
+		if (!(vcpu->sysmsr.debugctl & DEBUGCTLMSR_BTF))
+			keel_queue_db(vcpu, DR_STEP);
+	}
 	return KEEL_RESUME;
 }
 
@@ -536,7 +540,7 @@ bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 /*
  * KVM_RUN has failed for want of a page of the host's: the next one handles the same exit.  The
  * guest has not run in between, so what the exit depends on is still as it was, an interrupt
- * shadow for example, which QEMU's VMRUN does not load.
+ * shadow for example, which QEMU's emulated CPU does not load.
  */
 static int handle_again(struct keel_vcpu *vcpu)
 {

@@ -199,7 +199,7 @@ void keel_fpu_load(struct keel_vcpu *vcpu)
 	}
 	if (!keel_fpu_mask)
 		return;
-	/* Only VMX can stop a guest's XSAVES: with XSS 0 it saves nothing of the host. */
+	/* Not every CPU can stop a guest's XSAVES: with XSS 0 it saves nothing of the host. */
 	if (keel_fpu_host_xss)
 		wrmsrl(MSR_IA32_XSS, 0);
 	__this_cpu_write(keel_fpu_hw_xcr0, keel_fpu_host_xcr0);

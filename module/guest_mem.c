@@ -443,6 +443,19 @@ void keel_gwalk_init(struct keel_gwalk *w, struct keel_vcpu *vcpu)
 		w->pkru = keel_fpu_pkru(vcpu);
 }
 
+/* The CPU loads them itself at the entry, by its own width, and takes no bit 5 (see gwalk.c). */
+static bool loadable(const u64 pdpte[4])
+{
+	u64 rsvd = BIT_ULL(5) | GENMASK_ULL(63, boot_cpu_data.x86_phys_bits);
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		if ((pdpte[i] & 1) && (pdpte[i] & rsvd))
+			return false;
+	}
+	return true;
+}
+
 /**
  * keel_pdptrs_load() - load the PDPTEs of PAE paging
  * @vcpu: the vCPU
@@ -459,7 +472,8 @@ int keel_pdptrs_load(struct keel_vcpu *vcpu, unsigned long cr3)
 	ret = keel_gpa_read(vcpu->vm, cr3 & 0xffffffe0ul, pdpte, sizeof(pdpte));
 	if (ret)
 		return ret == -EFAULT ? ret : 1;
-	if (!keel_gwalk_pdptes_valid(pdpte, vcpu->cpuid.gpa_rsvd))
+	if (!keel_gwalk_pdptes_valid(pdpte, vcpu->cpuid.gpa_rsvd) ||
+	    (keel_caps.pdpte_registers && !loadable(pdpte)))
 		return 1;
 	memcpy(vcpu->pdptr, pdpte, sizeof(pdpte));
 	keel_dirty(vcpu, KEEL_R_PDPTR);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* From the queue of events to the back end, in the order of priority; and the ioctls on the queue. */
 #include <linux/kvm.h>
+#include <asm/msr-index.h>
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 
@@ -155,6 +156,12 @@ static void deliver_payload(struct keel_vcpu *vcpu)
 		/* Any #DB: its handler may use the registers (SDM, 'Debug Control Register (DR7)'). */
 		vcpu->dr7 &= ~(unsigned long)KEEL_DR7_GD;
 		keel_dirty(vcpu, KEEL_R_DR);
+		/* One branch was stepped, no more ('Single-Stepping on Branches'). */
+		keel_need(vcpu, KEEL_R_SYSMSR);
+		if (vcpu->sysmsr.debugctl & DEBUGCTLMSR_BTF) {
+			vcpu->sysmsr.debugctl &= ~(u64)DEBUGCTLMSR_BTF;
+			keel_dirty(vcpu, KEEL_R_SYSMSR);
+		}
 	}
 }
 

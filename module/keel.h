@@ -173,7 +173,7 @@ struct keel_vm {
 
 	/* memory */
 	struct keel_memslots __rcu *slots;	/* S */
-	bool logging;				/* S, A: a slot has a dirty log */
+	bool logging;				/* S, A: a slot's writes are logged, in bitmap or rings */
 	struct keel_tdp tdp;			/* M */
 	struct mmu_notifier notifier;		/* C */
 	u64 tss_addr, identity_map_addr;	/* V: kept for the ABI */
@@ -277,10 +277,7 @@ struct keel_pending_pio {
 	bool in;
 };
 
-struct keel_emul_state;		/* task_switch.c */
-int keel_task_switch(struct keel_vcpu *vcpu, struct keel_exit *exit);	/* KEEL_EXIT_TASK_SWITCH */
-
-/* emul_glue.c */
+struct keel_emul_state;		/* emul_glue.c */
 
 struct keel_vcpu {
 	/* ---- what each exit touches, first ---- */
@@ -684,6 +681,9 @@ void keel_advance_rip(struct keel_vcpu *vcpu, u8 len);
 u32 keel_exception_exits(const struct keel_vcpu *vcpu);
 unsigned long keel_cr_get(struct keel_vcpu *vcpu, u8 cr);
 int keel_cr_set(struct keel_vcpu *vcpu, u8 cr, unsigned long val);	/* 1: #GP */
+
+/* task_switch.c */
+int keel_task_switch(struct keel_vcpu *vcpu, struct keel_exit *exit);	/* KEEL_EXIT_TASK_SWITCH */
 
 /* emul_glue.c */
 #define KEEL_EMUL_MMIO		BIT(0)	/* gpa of the fault is known: @gpa */

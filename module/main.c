@@ -66,8 +66,8 @@ static void cpu_off(void *unused)
 {
 	if (!__this_cpu_read(hw_on))
 		return;
-	__this_cpu_write(hw_on, false);
 	keel_ops.cpu_disable();
+	__this_cpu_write(hw_on, false);
 }
 
 static void cpu_on_ipi(void *result)

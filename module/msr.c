@@ -146,6 +146,14 @@ static int keel_sysmsr_addr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool 
 	return keel_canonical(vcpu, data, host) ? keel_sysmsr_put(vcpu, msr, data) : 1;
 }
 
+/* Reserved above 32 bits on Intel. */
+static int keel_sfmask_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
+{
+	if ((data >> 32) && boot_cpu_data.x86_vendor == X86_VENDOR_INTEL)
+		return 1;
+	return keel_sysmsr_put(vcpu, msr, data);
+}
+
 static int keel_pat_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 {
 	return keel_pat_valid(data) ? keel_sysmsr_put(vcpu, msr, data) : 1;
@@ -481,7 +489,7 @@ const struct keel_msr keel_msrs[] = {
 	M(MSR_EFER, keel_efer_get, keel_efer_set, 0),
 	M(MSR_STAR, keel_sysmsr_get, keel_sysmsr_set, SAVE),
 	R(MSR_LSTAR, MSR_CSTAR, keel_sysmsr_get, keel_sysmsr_addr_set, SAVE),
-	M(MSR_SYSCALL_MASK, keel_sysmsr_get, keel_sysmsr_set, SAVE),
+	M(MSR_SYSCALL_MASK, keel_sysmsr_get, keel_sfmask_set, SAVE),
 	R(MSR_FS_BASE, MSR_GS_BASE, keel_segbase_get, keel_segbase_set, 0),
 	M(MSR_KERNEL_GS_BASE, keel_sysmsr_get, keel_sysmsr_addr_set, SAVE),
 	M(MSR_TSC_AUX, keel_tsc_aux_get, keel_tsc_aux_set, SAVE),

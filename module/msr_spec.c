@@ -86,7 +86,7 @@ u64 keel_arch_capabilities(void)
 			ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO | ARCH_CAP_FB_CLEAR |
 			ARCH_CAP_RRSBA | ARCH_CAP_PBRSB_NO;
 	}
-	/* A guest cannot provoke the page-size-change machine check: its tables are walked twice. */
+	/* The page-size-change machine check is the host's to prevent: keel_caps.nx_large. */
 	data |= ARCH_CAP_PSCHANGE_MC_NO;
 	if (!boot_cpu_has_bug(X86_BUG_CPU_MELTDOWN))
 		data |= ARCH_CAP_RDCL_NO;

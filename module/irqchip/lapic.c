@@ -48,7 +48,9 @@ static int highest_irr(struct keel_lapic *apic)
 {
 	if (unlikely(READ_ONCE(apic->posted_hint)))
 		lapic_take_posted(apic);
-	return READ_ONCE(apic->irr_hint) ? lapic_vec_highest(apic->page, LAPIC_IRR) : -1;
+	/* With apicv the guest's self-IPIs set bits without anybody's hint. */
+	return READ_ONCE(apic->irr_hint) || apic->vcpu->apicv ?
+	       lapic_vec_highest(apic->page, LAPIC_IRR) : -1;
 }
 
 static void clear_irr(struct keel_lapic *apic, u8 vector)
@@ -168,13 +170,7 @@ void *keel_lapic_page(struct keel_vcpu *vcpu)
  */
 int keel_lapic_sync_irr(struct keel_vcpu *vcpu)
 {
-	struct keel_lapic *apic = vcpu->lapic;
-	int irr = highest_irr(apic);
-
-	/* The CPU has delivered the last one; only this thread sets bits while apicv is on. */
-	if (irr < 0 && READ_ONCE(apic->irr_hint))
-		WRITE_ONCE(apic->irr_hint, false);
-	return irr;
+	return highest_irr(vcpu->lapic);
 }
 
 int keel_lapic_highest_isr(struct keel_vcpu *vcpu)
@@ -201,7 +197,8 @@ static bool eoi_matters(struct keel_lapic *apic, u8 vector)
 /**
  * keel_lapic_eoi_exits() - which EOIs must not stay inside the CPU
  * @vcpu: the vCPU
- * @bits: a bit for each vector: those of interrupts that wait now are brought up to date
+ * @bits: a bit for each vector: those of interrupts that wait or are in service now are
+ *	brought up to date
  */
 void keel_lapic_eoi_exits(struct keel_vcpu *vcpu, u64 bits[4])
 {
@@ -210,7 +207,8 @@ void keel_lapic_eoi_exits(struct keel_vcpu *vcpu, u64 bits[4])
 	unsigned int i, bit;
 
 	for (i = 0; i < 8; i++) {
-		word = lapic_get(apic->page, LAPIC_IRR + i * 16);
+		word = lapic_get(apic->page, LAPIC_IRR + i * 16) |
+		       lapic_get(apic->page, LAPIC_ISR + i * 16);
 		for_each_set_bit(bit, &word, 32)
 			__assign_bit(i * 32 + bit, (unsigned long *)bits,
 				     eoi_matters(apic, i * 32 + bit));

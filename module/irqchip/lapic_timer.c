@@ -241,11 +241,12 @@ u64 keel_lapic_get_deadline(struct keel_vcpu *vcpu)
 
 /*
  * The run loop itself leaves the guest when the time has come, without an interrupt of the
- * host's: for a guest's own WRMSR, in that loop.
+ * host's: for a guest's own WRMSR, in that loop.  What ends the run counts ticks of the host's
+ * TSC, so the guest's must be as long.
  */
 static bool timed_by_exit(struct keel_vcpu *vcpu)
 {
-	return keel_caps.timed_exit && vcpu->loaded;
+	return keel_caps.timed_exit && vcpu->loaded && !vcpu->tsc.ratio;
 }
 
 /**
@@ -304,9 +305,7 @@ void keel_lapic_timer_restart(struct keel_vcpu *vcpu)
 
 	if (!apic || apic->timer.mode != LAPIC_TSC_DEADLINE || !apic->timer.deadline)
 		return;
-	/* What the back end looks at is the guest's own time. */
-	if (vcpu->exit_at)
-		return;
+	vcpu->exit_at = 0;
 	hrtimer_cancel(&apic->timer.hrtimer);
 	/* Time was up already under the old TSC: it stays so. */
 	if (!atomic_read(&apic->timer.pending))

@@ -41,18 +41,6 @@
 	ALTERNATIVE "", "div %ecx", X86_BUG_DIV0
 .endm
 
-/* Where the host takes an IBPB for the way out of guests (SRSO, retbleed). */
-.macro exit_ibpb
-	ALTERNATIVE_2 "jmp .Libpb_done", "", X86_FEATURE_ENTRY_IBPB, "", X86_FEATURE_IBPB_ON_VMEXIT
-	mov	$MSR_IA32_PRED_CMD, %ecx
-	mov	$PRED_CMD_IBPB, %eax
-	xor	%edx, %edx
-	wrmsr
-	/* Some CPUs' IBPB leaves return predictions alone. */
-	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_BUG_IBPB_NO_RET
-.Libpb_done:
-.endm
-
 	.section .noinstr.text, "ax"
 
 /**

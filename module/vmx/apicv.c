@@ -71,7 +71,7 @@ static void turn(struct vmx_vcpu *vmx, bool on)
 	}
 }
 
-/* Vectors whose EOI somebody besides the local APIC waits for, among those that may come up. */
+/* Vectors whose EOI somebody besides the local APIC waits for, among those that may have one. */
 static void update_eoi_exits(struct vmx_vcpu *vmx)
 {
 	u64 want[ARRAY_SIZE(vmx->eoi_exits)];
@@ -118,8 +118,7 @@ void vmx_apicv_sync(struct vmx_vcpu *vmx)
 	irr = keel_lapic_sync_irr(vcpu);
 	if (irr < 0 && likely(!vcpu->apicv_stale))
 		return;
-	if (irr >= 0)
-		update_eoi_exits(vmx);
+	update_eoi_exits(vmx);
 
 	old = vmcs_read(GUEST_INTR_STATUS);
 	status = max(irr, 0) | (old & ~0xff);

@@ -333,6 +333,41 @@ static int alloc_cpu_pages(void)
 	return 0;
 }
 
+/* Optional controls and extents of invalidation that may be in use: by MSR, as the first CPU had them. */
+static struct {
+	u32 msr;
+	u64 bits;
+} boot_cpu_caps[] = {
+	{ MSR_IA32_VMX_TRUE_PINBASED_CTLS },
+	{ MSR_IA32_VMX_TRUE_PROCBASED_CTLS },
+	{ MSR_IA32_VMX_PROCBASED_CTLS2 },
+	{ MSR_IA32_VMX_EPT_VPID_CAP },
+};
+
+static void read_boot_cpu_caps(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(boot_cpu_caps); i++) {
+		rdmsrl(boot_cpu_caps[i].msr, boot_cpu_caps[i].bits);
+		/* The low half of controls says what must be 1, the high half what may be. */
+		if (boot_cpu_caps[i].msr != MSR_IA32_VMX_EPT_VPID_CAP)
+			boot_cpu_caps[i].bits &= GENMASK_ULL(63, 32);
+	}
+}
+
+static bool has_boot_cpu_caps(void)
+{
+	u64 cap;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(boot_cpu_caps); i++) {
+		if (rdmsrl_safe(boot_cpu_caps[i].msr, &cap) || (boot_cpu_caps[i].bits & ~cap))
+			return false;
+	}
+	return true;
+}
+
 /*
  * vmx_hw_setup(): read the capabilities and allocate what lasts
  */
@@ -342,6 +377,7 @@ int vmx_hw_setup(struct keel_caps *caps)
 	int ret;
 
 	rdmsrl(MSR_IA32_VMX_EPT_VPID_CAP, ept);
+	read_boot_cpu_caps();
 	find_controls();
 	find_invalidation(ept);
 	find_others();
@@ -383,7 +419,7 @@ static bool cpu_fits(void)
 	const struct vmx_caps *c = &vmx_caps;
 	u64 basic;
 
-	return (cpuid_ecx(1) & BIT(5)) && !find_lack() &&
+	return (cpuid_ecx(1) & BIT(5)) && !find_lack() && has_boot_cpu_caps() &&
 	       !rdmsrl_safe(MSR_IA32_VMX_BASIC, &basic) &&
 	       vmx_basic_vmcs_revision_id(basic) == c->revision &&
 	       adjust(MSR_IA32_VMX_TRUE_PINBASED_CTLS, c->pin) == c->pin &&
@@ -453,12 +489,13 @@ void vmx_cpu_disable(void)
 
 	if (!cpu->on)
 		return;
-	cpu->on = false;
 	list_for_each_entry_safe(vmx, next, &cpu->vcpus, on_cpu)
 		vmx_clear_vmcs(vmx);
-	if (!(native_read_cr4() & X86_CR4_VMXE))
-		return;
-	vmx_vmxoff();
-	cr4_clear_bits(X86_CR4_VMXE);
-	intel_pt_handle_vmx(0);
+	if (native_read_cr4() & X86_CR4_VMXE) {
+		vmx_vmxoff();
+		cr4_clear_bits(X86_CR4_VMXE);
+		intel_pt_handle_vmx(0);
+	}
+	/* Last: an NMI of a machine that goes down comes here as well, at any moment. */
+	cpu->on = false;
 }

@@ -108,6 +108,7 @@ SYM_INNER_LABEL(vmx_exit_point, SYM_L_GLOBAL)
 	ALTERNATIVE "jmp .Lbhb_done", "", X86_FEATURE_CLEAR_BHB_LOOP_ON_VMEXIT
 	call	clear_branch_history
 .Lbhb_done:
+	exit_ibpb
 	xor	%eax, %eax
 
 .Lout:

@@ -29,6 +29,10 @@
 #define EPT_NMI_UNBLOCKED	BIT(12)
 #define TASK_SOURCE_SHIFT	30
 
+/* Not in all kernels' headers: CPUs with TDX exit for these, whatever the controls say. */
+#define SEAMCALL_REASON		76
+#define TDCALL_REASON		77
+
 enum cr_access { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
 
 /* Reasons that need no operands; @insn: the CPU tells the instruction's length. */
@@ -70,6 +74,8 @@ static const struct plain_reason {
 	[EXIT_REASON_VMFUNC]		= { KEEL_EXIT_FORBIDDEN },
 	[EXIT_REASON_ENCLS]		= { KEEL_EXIT_FORBIDDEN },
 	[EXIT_REASON_RDSEED]		= { KEEL_EXIT_FORBIDDEN },
+	[SEAMCALL_REASON]		= { KEEL_EXIT_FORBIDDEN },
+	[TDCALL_REASON]			= { KEEL_EXIT_FORBIDDEN },
 };
 static_assert(KEEL_EXIT_UNKNOWN == 0);
 
@@ -89,6 +95,9 @@ static void decode_length(struct keel_exit *exit)
 /*
  * INT1 is a trap that leaves RIP at its instruction: it goes behind that as the #DB goes into
  * the guest, which finds no cause in DR6.
+ *
+ * A single step is not held back by STI's shadow, nor a general detect by MOV SS's.  The shadow is
+ * still there when the #DB goes in, and then the step must be pending: see push_shadow().
  */
 static void decode_debug(struct vmx_vcpu *vmx, struct keel_exit *exit, u32 info)
 {
@@ -97,6 +106,9 @@ static void decode_debug(struct vmx_vcpu *vmx, struct keel_exit *exit, u32 info)
 		decode_length(exit);
 		keel_advance_rip(&vmx->vcpu, exit->insn_len);
 	}
+	keel_need(&vmx->vcpu, KEEL_R_SHADOW);
+	if (vmx->vcpu.int_shadow)
+		keel_dirty(&vmx->vcpu, KEEL_R_SHADOW);
 }
 
 static void decode_exception(struct vmx_vcpu *vmx, struct keel_exit *exit)

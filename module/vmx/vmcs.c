@@ -252,10 +252,12 @@ static void push_efer(struct vmx_vcpu *vmx)
 /*
  * Blocking, and with it the single step that is owed: with TF set, an instruction whose #DB
  * the shadow holds back must have it pending ('Checks on Guest Non-Register State').
- * Interrupts cannot be blocked by an STI that has been undone.
+ * Interrupts cannot be blocked by an STI that has been undone.  What else is pending belongs to
+ * where the guest was, if software has @moved it since.
  */
-static void push_shadow(struct keel_vcpu *vcpu)
+static void push_shadow(struct keel_vcpu *vcpu, bool moved)
 {
+	unsigned long pending = moved ? 0 : vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS);
 	unsigned long rflags = keel_rflags(vcpu);
 	bool step = (rflags & X86_EFLAGS_TF) && !(vcpu->sysmsr.debugctl & DEBUGCTLMSR_BTF);
 	u32 info = 0;
@@ -264,7 +266,9 @@ static void push_shadow(struct keel_vcpu *vcpu)
 		info = GUEST_INTR_STATE_MOV_SS;
 	else if ((vcpu->int_shadow & KVM_X86_SHADOW_INT_STI) && (rflags & X86_EFLAGS_IF))
 		info = GUEST_INTR_STATE_STI;
-	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, info && step ? DR_STEP : 0);
+	if (info)
+		pending = (pending & ~(unsigned long)DR_STEP) | (step ? DR_STEP : 0);
+	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, pending);
 	if (vcpu->events.nmi_masked)
 		info |= GUEST_INTR_STATE_NMI;
 	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, info);
@@ -286,6 +290,14 @@ static void push_crs(struct vmx_vcpu *vmx, u32 mask)
 		push_efer(vmx);
 }
 
+/* A guest that halts without an exit goes on where software sends it. */
+static void push_rip(struct keel_vcpu *vcpu)
+{
+	vmcs_write(GUEST_RIP, vcpu->rip);
+	if (unlikely(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT))
+		vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
+}
+
 static void push_tsc(struct keel_vcpu *vcpu)
 {
 	vmcs_write(TSC_OFFSET, vcpu->tsc.offset);
@@ -301,13 +313,13 @@ void vmx_push(struct keel_vcpu *vcpu, u32 mask)
 	if (mask & KEEL_R_RSP)
 		vmcs_write(GUEST_RSP, vcpu->gpr[KEEL_RSP]);
 	if (mask & KEEL_R_RIP)
-		vmcs_write(GUEST_RIP, vcpu->rip);
+		push_rip(vcpu);
 	if (mask & KEEL_R_RFLAGS)
 		vmcs_write(GUEST_RFLAGS, vcpu->rflags);
 	/* A TF that comes or goes in a shadow changes what is pending. */
 	if ((mask & KEEL_R_SHADOW) ||
 	    ((mask & KEEL_R_RFLAGS) && (vcpu->avail & KEEL_R_SHADOW) && vcpu->int_shadow))
-		push_shadow(vcpu);
+		push_shadow(vcpu, mask & KEEL_R_RIP);
 	if (mask & (KEEL_R_CR0 | KEEL_R_CR3 | KEEL_R_CR4 | KEEL_R_PDPTR | KEEL_R_EFER))
 		push_crs(vmx, mask);
 	if (mask & (KEEL_R_CS | KEEL_R_SS | KEEL_R_SEGS))

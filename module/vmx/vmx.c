@@ -428,8 +428,6 @@ static void before_entry(struct vmx_vcpu *vmx)
 	if (vmx->flush_ept || vmx->flush_vpid)
 		vmx_flush(vmx);
 	prepare_spec_ctrl(vmx);
-	if (vmx_caps.l1d_flush)
-		flush_l1d(vmx);
 }
 
 /*
@@ -496,6 +494,8 @@ static void vmx_enter(struct keel_vcpu *vcpu)
 
 	before_entry(vmx);
 	vmx_stop_host_perf(&perf);
+	if (vmx_caps.l1d_flush)
+		flush_l1d(vmx);
 
 	keel_guest_context_enter();
 	vmx->result = vmx_switch(vcpu->gpr, &vmx->sw);

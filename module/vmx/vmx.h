@@ -86,7 +86,7 @@ struct vmx_host_perf {
 
 /* What the VMCS holds of the host, so that a field is written when it changes. */
 struct vmx_host_state {
-	unsigned long cr3, cr4, fs_base, gs_base;
+	unsigned long cr3, cr4, fs_base;
 	u16 fs, gs;
 };
 
