@@ -88,7 +88,7 @@ static void guest_running(u64 x2)
 
 TEST_F(deadline, running)
 {
-	if (test_bochs)
+	if (test_bochs_svm)
 		SKIP(return, "Bochs loses interrupt windows");
 	RUN_GUEST(guest_running, 0);
 	tell_worst();
@@ -96,7 +96,7 @@ TEST_F(deadline, running)
 
 TEST_F(deadline, running_x2)
 {
-	if (test_bochs)
+	if (test_bochs_svm)
 		SKIP(return, "Bochs loses interrupt windows");
 	RUN_GUEST(guest_running, 1);
 	tell_worst();

@@ -84,7 +84,7 @@ static inline void spin_begin(void)
 static inline void sti_nop_cli(void)
 {
 	asm volatile("sti; nop; nop; cli" : : : "memory");
-	if (test_bochs)
+	if (test_bochs_svm)
 		asm volatile("sti; nop; nop; cli" : : : "memory");
 }
 
@@ -163,7 +163,7 @@ static inline void wait_step(void)
 	cpu_pause();
 	/* The host's side of a test waits like this as well. */
 	asm("mov %%cs, %0" : "=r"(cs));
-	if (test_bochs && !(cs & 3) && (read_flags() & FLAG_IF)) {
+	if (test_bochs_svm && !(cs & 3) && (read_flags() & FLAG_IF)) {
 		cli();
 		sti();
 	}

@@ -15,7 +15,7 @@
 const char *dev_path = "/dev/keel";
 int dev_fd = -1;
 unsigned int test_scale = 1;
-bool test_bochs, test_bochs_vmx;
+bool test_bochs, test_bochs_svm, test_bochs_vmx;
 
 static struct kvm_cpuid2 *supported;
 
@@ -53,8 +53,9 @@ void test_setup(int argc, char **argv)
 	if (env && atoi(env) > 0)
 		test_scale = atoi(env);
 	env = getenv("KEEL_TEST_BOCHS");
-	test_bochs = env && strcmp(env, "vmx");
+	test_bochs = env;
 	test_bochs_vmx = env && !strcmp(env, "vmx");
+	test_bochs_svm = env && !test_bochs_vmx;
 
 	dev_fd = open(dev_path, O_RDWR | O_CLOEXEC);
 	if (dev_fd < 0) {

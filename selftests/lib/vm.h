@@ -54,8 +54,8 @@ struct vcpu {
 extern const char *dev_path;
 extern int dev_fd;
 extern unsigned int test_scale;	/* KEEL_TEST_SCALE: how many times slower than usual */
-extern bool test_bochs;		/* KEEL_TEST_BOCHS=svm: the host's CPU has Bochs's faults */
-extern bool test_bochs_vmx;	/* KEEL_TEST_BOCHS=vmx: those of its other half */
+/* KEEL_TEST_BOCHS=svm or vmx: the host's CPU has Bochs's faults, of that half or of both. */
+extern bool test_bochs, test_bochs_svm, test_bochs_vmx;
 
 void test_setup(int argc, char **argv);
 noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -150,7 +150,7 @@ TEST_F(translate, faults_of_device_accesses)
 	unsigned int writes = 0;
 	int r;
 
-	if (test_bochs)
+	if (test_bochs_svm)
 		SKIP(return, "Bochs's VMRUN does not load CR2");
 
 	vcpu_long(self->v, guest_mmio_faults, 0);

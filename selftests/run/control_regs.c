@@ -91,7 +91,7 @@ static void guest_cr3(void)
 
 TEST_F(control, cr2_and_cr3)
 {
-	if (test_bochs)
+	if (test_bochs_svm)
 		SKIP(return, "Bochs's VMRUN does not load CR2");
 	vcpu_long(self->v, guest_cr3, 0);
 	ASSERT_SYNC(1, self->v);

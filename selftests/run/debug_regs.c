@@ -55,7 +55,7 @@ static void guest_execute(void)
 
 TEST_F(debug_regs, execution)
 {
-	if (test_bochs)
+	if (test_bochs_svm)
 		SKIP(return, "Bochs's #DB intercept does not give the cause in DR6");
 	vcpu_long(self->v, guest_execute, 0);
 	ASSERT_SYNC(1, self->v);
@@ -78,7 +78,7 @@ static void guest_data(void)
 
 TEST_F(debug_regs, data_write)
 {
-	if (test_bochs)
+	if (test_bochs_svm)
 		SKIP(return, "Bochs's #DB intercept does not give the cause in DR6");
 	vcpu_long(self->v, guest_data, 0);
 	ASSERT_DONE(self->v);
@@ -149,7 +149,7 @@ static void guest_step(void)
 TEST_F(debug_regs, step_over_exits)
 {
 	/* It delivers the trap to the host, amid the switch, and resets. */
-	if (test_bochs)
+	if (test_bochs_svm)
 		SKIP(return, "Bochs keeps a single-step trap pending across #VMEXIT");
 	vcpu_long(self->v, guest_step, 0);
 	ASSERT_DONE(self->v);

@@ -200,7 +200,7 @@ static void guest_debug(void)
 
 TEST_F(exceptions, debug)
 {
-	if (test_bochs)
+	if (test_bochs_svm)
 		SKIP(return, "Bochs's #DB intercept does not give the cause in DR6");
 	RUN_GUEST(guest_debug);
 }

@@ -80,7 +80,7 @@ TEST_F(modes, real)
 	 * Bochs's INT does not set EXITINTINFO: after a nested page fault in its delivery the
 	 * hypervisor delivers whatever event has been there before.
 	 */
-	if (test_bochs) {
+	if (test_bochs_svm) {
 		vm_blob(self->vm, CODE, touch);
 		vcpu_mode(self->v, MODE_REAL, CODE);
 		ASSERT_RUN(KVM_EXIT_HLT, self->v);

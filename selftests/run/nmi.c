@@ -249,7 +249,7 @@ TEST_F(nmi, no_trace_in_debug_registers)
 	struct kvm_vcpu_events e;
 	struct kvm_regs r;
 
-	if (test_bochs)
+	if (test_bochs_svm)
 		SKIP(return, "Bochs keeps a single-step trap pending across #VMEXIT");
 	vcpu_long(self->v, guest_debug_regs, 0);
 	ASSERT_SYNC(3, self->v);

@@ -65,7 +65,7 @@ TEST_F(nmi_iret, fault_in_nested_tables)
 	u64 *frame = vm_add_mem(self->v->vm, FIRST_SLOT, 0, HIGH_GPA, 4096);
 	struct kvm_vcpu_events e;
 
-	if (test_bochs)
+	if (test_bochs_svm)
 		SKIP(return, "Bochs keeps a single-step trap pending across #VMEXIT");
 	frame_at = HIGH_GPA;
 	vcpu_long(self->v, guest_wait, 0);

@@ -206,7 +206,7 @@ TEST_F(port_io, ins_page_fault)
 {
 	int r, given = 0;
 
-	if (test_bochs)
+	if (test_bochs_svm)
 		SKIP(return, "Bochs's VMRUN does not load CR2");
 
 	vcpu_long(self->v, guest_ins_fault, 0);

@@ -87,7 +87,7 @@ static u8 get_shadow(struct vcpu *v)
 
 static void held_once(struct __test_metadata *_metadata, struct vcpu *v, u8 shadow)
 {
-	if (shadow && (host_is_tcg() || test_bochs))
+	if (shadow && (host_is_tcg() || test_bochs_svm))
 		SKIP(return, "VMRUN does not load the shadow in QEMU's TCG and Bochs");
 	vcpu_long(v, guest_waiting, 1);
 	ASSERT_SYNC(1, v);
@@ -146,14 +146,14 @@ static void nmi_held_once(struct __test_metadata *_metadata, struct vcpu *v, u8 
 /* MOV SS holds an NMI as well; STI may, and with both hypervisors does. */
 TEST_F(shadows, nmi_behind_mov_ss)
 {
-	if (test_bochs)
+	if (test_bochs_svm)
 		SKIP(return, "Bochs keeps a single-step trap pending across #VMEXIT");
 	nmi_held_once(_metadata, self->v, KVM_X86_SHADOW_INT_MOV_SS);
 }
 
 TEST_F(shadows, nmi_behind_sti)
 {
-	if (test_bochs)
+	if (test_bochs_svm)
 		SKIP(return, "Bochs keeps a single-step trap pending across #VMEXIT");
 	nmi_held_once(_metadata, self->v, KVM_X86_SHADOW_INT_STI);
 }
@@ -161,7 +161,7 @@ TEST_F(shadows, nmi_behind_sti)
 /* NMI and interrupt at once: the NMI is first, at the shadow's end, the other behind its IRET. */
 TEST_F(shadows, nmi_goes_first)
 {
-	if (host_is_tcg() || test_bochs)
+	if (host_is_tcg() || test_bochs_svm)
 		SKIP(return, "VMRUN does not load the shadow in QEMU's TCG and Bochs");
 	vcpu_long(self->v, guest_waiting, 1);
 	ASSERT_SYNC(1, self->v);
