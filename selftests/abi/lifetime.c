@@ -158,7 +158,7 @@ TEST(killed_while_running)
 
 		vcpu_mode(v, MODE_REAL, 0x9000);
 		/* sti or nop; jmp . (see spin_begin()) */
-		memcpy(v->vm->low + 0x9000, test_bochs || test_bochs_vmx ? "\xfb\xeb\xfe" : "\x90\xeb\xfe", 3);
+		memcpy(v->vm->low + 0x9000, test_bochs ? "\xfb\xeb\xfe" : "\x90\xeb\xfe", 3);
 		if (write(pipes[1], "", 1) == 1)
 			vcpu_run(v);
 		_exit(1);

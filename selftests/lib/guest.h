@@ -73,7 +73,7 @@ static inline void guest_sync(u32 val)		{ outl(PORT_SYNC, val); }
  */
 static inline void spin_begin(void)
 {
-	if (test_bochs || test_bochs_vmx)
+	if (test_bochs)
 		sti();
 }
 
