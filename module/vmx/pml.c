@@ -40,7 +40,8 @@ void vmx_pml_follow(struct vmx_vcpu *vmx, bool logging)
 /*
  * vmx_pml_drain(): after an exit, interrupts off: tell the common code what is in the log
  *
- * The index counts down and names the next entry; behind the last it is FFFFh.
+ * The index counts down and names the next entry; behind the last it is FFFFh.  They are told in
+ * the order of the writes, which is that of a ring.
  */
 void vmx_pml_drain(struct vmx_vcpu *vmx)
 {
@@ -49,7 +50,7 @@ void vmx_pml_drain(struct vmx_vcpu *vmx)
 
 	if (next >= PML_ENTRIES)
 		return;
-	for (i = next; i < PML_ENTRIES; i++)
+	for (i = PML_ENTRIES; i-- > next;)
 		keel_dirty_mark_gpa(&vmx->vcpu, vmx->pml[i] & PAGE_MASK);
 	vmcs_write(GUEST_PML_INDEX, PML_ENTRIES - 1);
 }

@@ -12,25 +12,34 @@ void apic_enable(void)
 	apic_write(APIC_LVT0, LVT_MASKED);
 }
 
-static void on_nothing(struct trap_frame *f)
+static void on_first(struct trap_frame *f)
 {
+	apic_eoi();
 }
 
 /*
- * Bochs forgets which interrupt it delivers by APIC virtualisation: if the guest's IDT or stack is
- * not there yet, the VM exit tells the event before that one. So they are touched first.
+ * Bochs forgets which event it delivers by APIC virtualisation: a VM exit in such a delivery tells
+ * the one before. That it be an interrupt as well is all that a hypervisor needs.
  */
-static void touch_idt_and_stack(void)
+static void take_an_interrupt(void)
 {
-	guest_handlers[0xef] = on_nothing;
-	asm volatile("int $0xef" : : : "memory");
+	bool enabled = read_flags() & FLAG_IF;
+
+	guest_handlers[0xef] = on_first;
+	apic_enable();
+	apic_icr(0, ICR_SELF | ICR_ASSERT | 0xef);
+	sti();
+	G_WAIT(guest_irqs[0xef]);
+	guest_irqs[0xef] = 0;
+	if (!enabled)
+		cli();
 	guest_handlers[0xef] = NULL;
 }
 
 void apic_enable_x2(void)
 {
-	if (test_bochs_vmx)
-		touch_idt_and_stack();
+	if (test_bochs_vmx && !apic_x2)
+		take_an_interrupt();
 	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_X2 | APIC_BASE_EN);
 	apic_x2 = true;
 	apic_enable();
