@@ -54,6 +54,7 @@ static void guest_turns(u64 id)
 {
 	u32 i;
 
+	spin_begin();
 	for (i = 0; i < rounds; i++) {
 		while (turn != i * n + id)
 			cpu_pause();
