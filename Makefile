@@ -76,7 +76,7 @@ install: module userspace
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
 	$(DEPMOD)
 	install -D -m 0755 userspace/keel $(DESTDIR)$(PREFIX)/bin/keel
-	install -D -m 0644 udev/60-keel.rules $(DESTDIR)$(UDEVDIR)/rules.d/60-keel.rules
+	install -D -m 0644 userspace/60-keel.rules $(DESTDIR)$(UDEVDIR)/rules.d/60-keel.rules
 	$(foreach m,$(MAN_PAGES),install -D -m 0644 $(m) \
 		$(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(m)))/$(notdir $(m)) &&) true
 	$(if $(DESTDIR),,-udevadm control --reload)
