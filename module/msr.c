@@ -3,8 +3,8 @@
  * Model-specific registers.  The vendor's own are asked for first; the rest is
  * one table, sorted by number, with a getter and a setter a row.
  *
- * Getters and setters return 0, or 1: #GP for the guest, "not this one" for
- * user space.  @host tells the two apart: user space may read and write what
+ * Getters and setters return 0; 1: #GP for the guest, "not this one" for user
+ * space; or -EFAULT where the host lacks a page of the guest's.  @host tells the two apart: user space may read and write what
  * the guest's CPUID does not have, since it restores state before CPUID.
  */
 #include <linux/kernel.h>
@@ -451,6 +451,7 @@ const struct keel_msr keel_msrs[] = {
 	R(MSR_P6_PERFCTR0, MSR_P6_PERFCTR1, keel_msr_zero_get, keel_msr_ignore_set, 0),
 	M(MSR_FSB_FREQ, keel_msr_const_get, NULL, 0),
 	M(MSR_PLATFORM_INFO, keel_platform_info_get, keel_platform_info_set, SAVE),
+	M(MSR_IA32_UMWAIT_CONTROL, keel_msr_none_get, NULL, SAVE | KEEL_MSR_WAITPKG),
 	M(MSR_MTRRcap, keel_mtrr_get, NULL, 0),
 	M(MSR_IA32_ARCH_CAPABILITIES, keel_arch_caps_get, keel_arch_caps_set,
 	  SAVE | KEEL_MSR_FEATURE),
@@ -547,12 +548,12 @@ bool keel_msr_may_sleep(u32 msr)
 
 /**
  * keel_msr_get() - read an MSR
- * @vcpu: the vCPU, loaded
+ * @vcpu: the vCPU, its mutex held; loaded or not if keel_msr_may_sleep() says no, else not
  * @msr: its number
  * @data: the value
  * @host: for user space, not for the guest's RDMSR
  *
- * Return: 0, or 1 if there is none or the guest may not.
+ * Return: 0; 1 if there is none or the guest may not; -EFAULT.
  */
 int keel_msr_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host)
 {
@@ -567,12 +568,12 @@ int keel_msr_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host)
 
 /**
  * keel_msr_set() - write an MSR
- * @vcpu: the vCPU, loaded
+ * @vcpu: the vCPU, its mutex held; loaded or not if keel_msr_may_sleep() says no, else not
  * @msr: its number
  * @data: the value
  * @host: for user space, not for the guest's WRMSR
  *
- * Return: 0, or 1 if there is none, or the value or the writer is wrong.
+ * Return: 0; 1 if there is none, or the value or the writer is wrong; -EFAULT.
  */
 int keel_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 {

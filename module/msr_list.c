@@ -17,6 +17,8 @@ static bool keel_msr_listed(const struct keel_msr *m, bool features)
 	    !keel_supported(X86_FEATURE_SPEC_CTRL) && !keel_supported(X86_FEATURE_AMD_IBRS) &&
 	    !keel_supported(X86_FEATURE_AMD_STIBP) && !keel_supported(X86_FEATURE_AMD_SSBD))
 		return false;
+	if ((m->flags & KEEL_MSR_WAITPKG) && !keel_supported(X86_FEATURE_WAITPKG))
+		return false;
 	return m->flags & KEEL_MSR_SAVE;
 }
 
