@@ -17,7 +17,7 @@ struct keel_vm;
 struct keel_vcpu;
 struct keel_tdp_format;
 
-/* Register groups: the bits of pull(), push() and vcpu->avail, vcpu->dirty. */
+/* Register groups: the bits of pull() and of vcpu->avail and vcpu->dirty. */
 #define KEEL_R_RSP	BIT(0)
 #define KEEL_R_RIP	BIT(1)
 #define KEEL_R_RFLAGS	BIT(2)
@@ -26,14 +26,14 @@ struct keel_tdp_format;
 #define KEEL_R_CR3	BIT(5)
 #define KEEL_R_CR4	BIT(6)
 #define KEEL_R_EFER	BIT(7)
-#define KEEL_R_CS	BIT(8)	/* with it: CPL */
-#define KEEL_R_SS	BIT(9)
+#define KEEL_R_CS	BIT(8)
+#define KEEL_R_SS	BIT(9)	/* with it: CPL */
 #define KEEL_R_SEGS	BIT(10)	/* DS ES FS GS */
 #define KEEL_R_TABLES	BIT(11)	/* GDTR IDTR LDTR TR */
 #define KEEL_R_DR	BIT(12)	/* DR6 DR7; DR0-3 are switched by common code */
 #define KEEL_R_SHADOW	BIT(13)	/* interrupt shadow, NMI blocking */
 #define KEEL_R_SYSMSR	BIT(14)	/* vcpu->sysmsr: STAR ... KERNEL_GS_BASE, SYSENTER, PAT */
-#define KEEL_R_TSC	BIT(15)	/* push only: vcpu->tsc.hw_offset, .hw_ratio */
+#define KEEL_R_TSC	BIT(15)	/* dirty only: vcpu->tsc.offset, .ratio */
 #define KEEL_R_PDPTR	BIT(16)	/* vcpu->pdptr, in PAE paging */
 #define KEEL_R_ALL	GENMASK(14, 0)	/* but the two above */
 
@@ -48,7 +48,7 @@ enum keel_flush {
 	KEEL_FLUSH_TDP,		/* all that has to do with guest-physical addresses as well */
 };
 
-/* What hw_setup() found; common code asks for nothing else about the CPU. */
+/* What hw_setup() found; for the rest there is the kernel's boot_cpu_has(). */
 struct keel_caps {
 	u8 tdp_levels;		/* page-table levels of a root: 4 or 5 */
 	bool tdp_1g;
@@ -64,8 +64,8 @@ struct keel_caps {
 	 * The CPU lists the pages whose dirty bit it sets.  Common code leaves that bit clear in
 	 * 4K entries of logged slots; others are made with it set and so never listed, but for
 	 * what is left when logging ends.  The back end hands the list to keel_dirty_mark_gpa()
-	 * and empties it at each exit, before enter() returns: with interrupts off, while
-	 * vcpu->mode is not OUTSIDE.
+	 * and empties it at each exit while vm->logging, before enter() returns: with interrupts
+	 * off, while vcpu->mode is not OUTSIDE.
 	 */
 	bool pml;
 	/* CPUID features (X86_FEATURE_*) the back end cannot give a guest, ended by -1 */
@@ -87,14 +87,13 @@ struct keel_caps {
  *	else has it on, -EIO.
  * @cpu_disable: turn it off, on this CPU; interrupts off (also from CPU hotplug, suspend,
  *	reboot and panic paths).  Nothing if it is not on.
- * @vm_init: set up the vendor part of a zeroed VM.  0 or -errno; undone by vm_destroy.
- * @vm_destroy: free it.  No vCPU exists any more.
  * @vcpu_create: allocate the vCPU's control structures; called with nothing loaded.
  * @vcpu_free: free them.
  * @vcpu_reset: put the control structures into the state after RESET (@init false) or INIT;
- *	the common code has filled regs and marked all dirty.  vCPU may not be loaded.
+ *	the common code has filled regs and marked all dirty.  The vCPU is not loaded.
  * @load: make this vCPU's control structure and MSRs current on @cpu; preemption off.
- *	Saves the host's MSRs that the guest's replace.
+ *	Saves those of the host's MSRs that differ by thread; the others were read in
+ *	cpu_enable().
  * @put: undo load; preemption off.  Leaves nothing of the guest in MSRs that user space or
  *	the host's kernel uses.
  * @enter: enter the guest once and come back: push what is dirty, switch, save.  Interrupts
@@ -107,19 +106,17 @@ struct keel_caps {
  *	only what the reason needs.
  * @pull: fetch the groups of @mask into vcpu (called through keel_need() only; vCPU loaded or
  *	not, the latter with interrupts on).
- * @push: write the groups of @mask from vcpu to the control structure.
  * @inject: deliver @ev with the next entry.
  * @cancel_inject: the entry did not happen: take back what inject() set up and return it
  *	in @ev (type NONE if nothing); interrupts off.
  * @event_allowed: can the guest take an event of this type (IRQ or NMI) now?
  * @want_window: stop for KEEL_WIN_* at the next entry; a mask of 0 takes all back.
- * @set_root: use the page-table root at @root (host physical) for nested/extended paging.
  * @flush_tlb: forget what the CPU has cached for this vCPU of the kind @what, before the next
  *	entry; translations of other vCPUs may go as well.
  * @msr_get, @msr_set: MSRs of the vendor's own; -ENOENT if it is none (then common code
  *	decides).  @host: the access is user space's.  1 asks for #GP.
- * @set_intercepts: recompute intercepts from vcpu state (CPUID set, exception bitmap, DR use,
- *	MSR pass-through, guest-debug).
+ * @set_intercepts: recompute intercepts from vcpu state (CPUID, disabled exits, quirks, MSR
+ *	pass-through).
  */
 struct keel_backend {
 	const char *name;
@@ -131,8 +128,6 @@ struct keel_backend {
 	void (*hw_teardown)(void);
 	int (*cpu_enable)(void);
 	void (*cpu_disable)(void);
-	int (*vm_init)(struct keel_vm *vm);
-	void (*vm_destroy)(struct keel_vm *vm);
 	int (*vcpu_create)(struct keel_vcpu *vcpu);
 	void (*vcpu_free)(struct keel_vcpu *vcpu);
 	void (*vcpu_reset)(struct keel_vcpu *vcpu, bool init);
@@ -141,12 +136,10 @@ struct keel_backend {
 	void (*enter)(struct keel_vcpu *vcpu);
 	void (*decode_exit)(struct keel_vcpu *vcpu, struct keel_exit *exit);
 	void (*pull)(struct keel_vcpu *vcpu, u32 mask);
-	void (*push)(struct keel_vcpu *vcpu, u32 mask);
 	void (*inject)(struct keel_vcpu *vcpu, const struct keel_event *ev);
 	void (*cancel_inject)(struct keel_vcpu *vcpu, struct keel_event *ev);
 	bool (*event_allowed)(struct keel_vcpu *vcpu, enum keel_event_type type);
 	void (*want_window)(struct keel_vcpu *vcpu, u32 windows);
-	void (*set_root)(struct keel_vcpu *vcpu, hpa_t root);
 	void (*flush_tlb)(struct keel_vcpu *vcpu, enum keel_flush what);
 	int (*msr_get)(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host);
 	int (*msr_set)(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);

@@ -142,15 +142,10 @@ static inline int keel_follow_pte(struct vm_area_struct *vma, unsigned long addr
 #endif
 
 /*
- * 6.4 dropped the module argument of class_create(); 6.2 made a misc device's
- * devnode() take a const device.  keel uses neither.
- */
-
-/*
- * Up to 6.5 the kernel turns SVM off by itself where it stops CPUs in panic, emergency
+ * Up to 6.5 the kernel turns the mode off by itself where it stops CPUs in panic, emergency
  * restart and crash kexec, whoever turned it on.  6.6 calls back who registered, and has
  * one place, if it was built with KVM at all; otherwise nobody can.  Up to 6.11 KVM's
- * vendor module has that place from its load on, and turns SVM off whoever turned it on;
+ * vendor module has that place from its load on, and turns the mode off whoever turned it on;
  * to register besides would be a WARN.  From 6.12 KVM has it while it has the CPUs' mode, when
  * keel does not.  6.19 keeps the function for KVM's modules, and nobody else can.
  */

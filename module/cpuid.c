@@ -281,7 +281,6 @@ void keel_cpuid_vcpu_init(struct keel_vcpu *vcpu)
 
 	c->cr4_allowed = keel_cpuid_cr4_bits(NULL);
 	c->efer_allowed = keel_cpuid_efer_bits(NULL);
-	c->pv_features = ~0U;
 	keel_cpuid_set_maxphyaddr(c, 36);
 	keel_cpuid_runtime_update(vcpu);
 }

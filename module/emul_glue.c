@@ -702,14 +702,23 @@ int keel_find_length(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	}
 }
 
-/* VMCALL where VMMCALL is the CPU's, or the other way round: guests carry either. */
-static int after_ud(struct keel_vcpu *vcpu)
+/**
+ * keel_emulate_ud() - after a #UD: another vendor's hypercall, or the #UD back to the guest
+ * @vcpu: the vCPU
+ * @exit: the exit; supplies the instruction's bytes if the CPU gave them
+ *
+ * VMCALL where VMMCALL is the CPU's, or the other way round: guests carry either.
+ * vcpu->mutex held, not loaded; may sleep.
+ * Return: KEEL_RESUME, KEEL_TO_USER or -errno.
+ */
+int keel_emulate_ud(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
 	enum emul_result res = EMUL_UNHANDLEABLE;
 	struct emul_ctxt *c = &vcpu->emul->c;
 	unsigned int len;
 	int ret;
 
+	begin(vcpu, exit);
 	if (!(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN))
 		res = emul_insn_length(c, EMUL_CLS_HYPERCALL, &len);
 	if (res == EMUL_NO_PAGE)
@@ -731,17 +740,14 @@ static int after_ud(struct keel_vcpu *vcpu)
 /**
  * keel_emulate() - complete the instruction at RIP in software
  * @vcpu: the vCPU
- * @flags: KEEL_EMUL_*
  * @exit: the exit; supplies the instruction's bytes if the CPU gave them
  *
  * vcpu->mutex held, not loaded; may sleep.
  * Return: KEEL_RESUME, KEEL_TO_USER or -errno.
  */
-int keel_emulate(struct keel_vcpu *vcpu, u32 flags, const struct keel_exit *exit)
+int keel_emulate(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
 	begin(vcpu, exit);
-	if (flags & KEEL_EMUL_UD)
-		return after_ud(vcpu);
 	vcpu->stats.insn_emulation++;
 	return go_on(vcpu);
 }

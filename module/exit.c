@@ -113,7 +113,7 @@ static int handle_io(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 	vcpu->stats.io_exits++;
 	if (exit->u.io.string)
-		return keel_emulate(vcpu, 0, exit);
+		return keel_emulate(vcpu, exit);
 	ret = check_skip(vcpu, exit);
 	return ret ? not_done(ret) : keel_pio(vcpu, exit);
 }
@@ -264,7 +264,7 @@ static int handle_cr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 	vcpu->stats.cr_exits++;
 	if (!exit->u.cr.clts && !exit->u.cr.lmsw && exit->u.cr.gpr >= KEEL_NR_GPRS)
-		return keel_emulate(vcpu, 0, exit);
+		return keel_emulate(vcpu, exit);
 	ret = check_skip(vcpu, exit);
 	if (ret)
 		return not_done(ret);
@@ -303,7 +303,7 @@ static int handle_cr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 static int handle_dr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	if (vcpu->events.nmi_pending)
-		return keel_emulate(vcpu, 0, exit);
+		return keel_emulate(vcpu, exit);
 	vcpu->dr_open = true;
 	return KEEL_RESUME;
 }
@@ -358,7 +358,7 @@ static int handle_tdp_fault(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	if (exit->vectoring.type != KEEL_EVENT_NONE)
 		return mmio_in_delivery(vcpu, exit);
 	vcpu->stats.mmio_exits++;
-	return keel_emulate(vcpu, KEEL_EMUL_MMIO, exit);
+	return keel_emulate(vcpu, exit);
 }
 
 /* Can an access of the guest's be #AC by its own settings (SDM, 'Alignment Check Exception')? */
@@ -374,7 +374,7 @@ static int handle_exception(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	switch (exit->u.exception.vector) {
 	case X86_TRAP_UD:
 		/* The other vendor's hypercall, or really undefined: the emulator knows. */
-		return keel_emulate(vcpu, KEEL_EMUL_UD, exit);
+		return keel_emulate_ud(vcpu, exit);
 	case X86_TRAP_DB:
 		keel_queue_db(vcpu, exit->u.exception.payload);
 		return KEEL_RESUME;
@@ -457,11 +457,6 @@ static int handle_fail_entry(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	return KEEL_TO_USER;
 }
 
-static int handle_emulate(struct keel_vcpu *vcpu, struct keel_exit *exit)
-{
-	return keel_emulate(vcpu, 0, exit);
-}
-
 static int handle_unknown(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	u64 data[] = { exit->hw_reason, vcpu->cpu };
@@ -516,7 +511,6 @@ static const struct {
 	[KEEL_EXIT_TASK_SWITCH]	= { keel_task_switch },
 	[KEEL_EXIT_SHUTDOWN]	= { handle_shutdown, ATOMIC },
 	[KEEL_EXIT_FAIL_ENTRY]	= { handle_fail_entry, ATOMIC },
-	[KEEL_EXIT_EMULATE]	= { handle_emulate },
 };
 
 /**

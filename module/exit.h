@@ -30,7 +30,7 @@ enum keel_result {
 /* The neutral reasons.  exit.c has one handler for each. */
 enum keel_exit_reason {
 	KEEL_EXIT_UNKNOWN,	/* hw_reason holds the vendor's own code */
-	KEEL_EXIT_HOST_EVENT,	/* interrupt, NMI, SMI or INIT of the host, already dealt with */
+	KEEL_EXIT_HOST_EVENT,	/* the host's: interrupt, NMI, machine check, full list of dirty pages; dealt with */
 	KEEL_EXIT_EXCEPTION,	/* u.exception */
 	KEEL_EXIT_CPUID,
 	KEEL_EXIT_HLT,
@@ -56,7 +56,6 @@ enum keel_exit_reason {
 	KEEL_EXIT_TASK_SWITCH,	/* u.task; vectoring if by a gate of the IDT; insn_len if by an instruction */
 	KEEL_EXIT_SHUTDOWN,	/* triple fault */
 	KEEL_EXIT_FAIL_ENTRY,	/* hw_reason; the vendor has logged which check failed */
-	KEEL_EXIT_EMULATE,	/* the vendor could not decode: hand the instruction to the emulator */
 	KEEL_EXIT_NR,
 };
 
@@ -97,7 +96,7 @@ struct keel_event {
  *	exit.c finds it by decoding before it acts on an instruction that it will skip
  * @nr_bytes: how many of @bytes the CPU delivered, 0 if none
  * @bytes: the instruction's bytes (decode assists)
- * @hw_reason: the vendor's exit code, for tracing and KVM_EXIT_UNKNOWN
+ * @hw_reason: the vendor's exit code, for tracing, KVM_EXIT_FAIL_ENTRY and internal errors
  * @hw_info: the vendor's qualification, for tracing: two words
  * @vectoring: the event whose delivery the exit interrupted, type NONE if none
  */
@@ -156,8 +155,8 @@ struct keel_exit {
 /**
  * typedef keel_exit_fn - handle one neutral reason
  *
- * Called with the vCPU's mutex held and the vCPU loaded, interrupts and
- * preemption enabled (unless the table says KEEL_EXIT_ATOMIC).
+ * Called with the vCPU's mutex held and interrupts on; with the vCPU loaded, and so preemption
+ * off, only where keel_exit_is_atomic(), which may then be the case or not.
  * Returns KEEL_RESUME, KEEL_TO_USER or a negative errno.
  */
 typedef int (*keel_exit_fn)(struct keel_vcpu *vcpu, struct keel_exit *exit);

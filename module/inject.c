@@ -318,9 +318,9 @@ bool keel_user_irq_possible(struct keel_vcpu *vcpu)
 }
 
 /**
- * keel_inject_events() - hand the next event to the back end and ask for the windows
+ * keel_inject_events() - hand the next event to the back end and ask for the windows that the
+ *	others need
  * @vcpu: the vCPU
- *	that the others need
  *
  * vcpu's own thread, loaded or not; does not sleep.
  * Return: KEEL_RESUME.
@@ -364,8 +364,8 @@ int keel_inject_events(struct keel_vcpu *vcpu)
  * @vector: 0 to 255
  *
  * vcpu->mutex held.
- * Return: 0; -EINVAL for a bad vector; -ENXIO with the PIC in the kernel or one
- * waiting already (split: ExtINT only).
+ * Return: 0; -EINVAL for a bad vector; -ENXIO with the PIC in the kernel; -EEXIST if one
+ * waits already (split: ExtINT only).
  */
 int keel_interrupt(struct keel_vcpu *vcpu, u32 vector)
 {

@@ -84,7 +84,6 @@ enum keel_gpr {
 enum keel_request {
 	KEEL_REQ_TLB_FLUSH,	/* backend flush_tlb: the VM's tables changed */
 	KEEL_REQ_GUEST_FLUSH,	/* ... the guest's own did, or how it uses them */
-	KEEL_REQ_RELOAD_ROOT,	/* the page-table root changed */
 	KEEL_REQ_EVENT,		/* look again for events to inject */
 	KEEL_REQ_CLOCK,		/* rewrite the guest's kvmclock page */
 	KEEL_REQ_STEAL,		/* account steal time */
@@ -165,8 +164,7 @@ struct keel_kvmclock {
 struct keel_vm {
 	refcount_t users;		/* A: the fd, each vCPU fd, each statistics fd */
 	struct mm_struct *mm;		/* C: mmgrab()bed; the creator's */
-	struct list_head link;		/* keel_vms_lock */
-	struct mutex lock;		/* V: vCPU and irqchip creation, caps, routing */
+	struct mutex lock;		/* V: vCPU and irqchip creation, caps */
 	struct mutex slots_lock;	/* S */
 	struct srcu_struct srcu;	/* slots, buses, routing */
 	bool dead;			/* A: READ_ONCE; set once, VM is only good for freeing */
@@ -231,7 +229,6 @@ struct keel_cpuid {
 	u64 xcr0_allowed;
 	u64 cr4_allowed;
 	u64 efer_allowed;
-	u32 pv_features;	/* KVM_FEATURE_* bits; all if the client never said */
 	u32 xsave_size;		/* of the enabled components: CPUID 0xD, subleaf 0, EBX */
 	u32 xsavec_size;	/* compacted: subleaf 1, EBX */
 	/* 1 + index of a function's first entry; 0 none: basic, hypervisor, extended */
@@ -292,7 +289,7 @@ struct keel_vcpu {
 	struct keel_events events;		/* v; see event.h */
 	bool fpu_live;				/* v: guest FPU state is in the registers */
 	bool loaded;				/* v */
-	u8 guest_cpl;				/* v: with KEEL_R_CS/SS */
+	u8 guest_cpl;				/* v: with KEEL_R_SS */
 
 	/* ---- registers, by group ---- */
 	unsigned long cr0, cr2, cr3, cr4, cr8;	/* v: guest's values; cr8 only without lapic */
@@ -308,8 +305,8 @@ struct keel_vcpu {
 	u64 apic_base;				/* v */
 	u64 misc_enable, smi_count;		/* v */
 	u64 mcg_cap, mcg_status, mcg_ctl, *mce_banks;	/* v */
-	u64 mtrr[32];				/* v: see msr.c */
-	u64 arch_caps, microcode, msr_platform_info, hwcr, patch_level;	/* v */
+	u64 mtrr[32];				/* v: see mtrr.c */
+	u64 arch_caps, microcode, msr_platform_info, hwcr;	/* v */
 	bool dr_live;				/* v: guest's DR0-3 are in the CPU */
 	bool dr_open;				/* v: until the next exit, accesses do not exit;
 						 * not with KEEL_WIN_NMI
@@ -350,7 +347,6 @@ struct keel_vcpu {
 	struct {
 		u64 system_time_msr;
 		struct keel_gpa_cache time;
-		u32 tsc_khz_seen;
 		u32 version;
 		bool guest_stopped;	/* KVM_KVMCLOCK_CTRL */
 		u64 steal_msr, steal_last;
@@ -359,8 +355,6 @@ struct keel_vcpu {
 		u64 poll_control;
 	} pv;
 
-	bool exit_on_eoi_pending;		/* v */
-	bool irq_window_requested;		/* v: kvm_run->request_interrupt_window, seen this run */
 	struct keel_vcpu_stats stats;		/* v, read by anyone: relaxed */
 	char stats_name[32];
 };
@@ -447,7 +441,10 @@ static inline int keel_cpl(struct keel_vcpu *vcpu)
 	return vcpu->guest_cpl;
 }
 
-/* regs.c: each returns 0, or 1 if the guest is to get a #GP (nothing changed then) */
+/*
+ * regs.c: each returns 0, or 1 if the guest is to get a #GP (nothing changed then); those that
+ * load PDPTEs -EFAULT as well.
+ */
 int keel_set_cr0(struct keel_vcpu *vcpu, unsigned long cr0);
 int keel_set_cr3(struct keel_vcpu *vcpu, unsigned long cr3);
 int keel_set_cr4(struct keel_vcpu *vcpu, unsigned long cr4);
@@ -503,7 +500,7 @@ bool keel_guest_has(struct keel_vcpu *vcpu, unsigned int x86_feature);
 bool keel_supported(unsigned int x86_feature);	/* keel can give it to a guest at all */
 void keel_cpuid_runtime_update(struct keel_vcpu *vcpu);	/* OSXSAVE, APIC bit, XSAVE sizes follow CRs */
 
-/* msr.c; both: 0, or 1 for #GP (guest) / stop counting (user space) */
+/* msr.c; both: 0, 1 for #GP (guest) / stop counting (user space), or -EFAULT */
 bool keel_msr_may_sleep(u32 msr);	/* if not, both may be called with the vCPU loaded */
 int keel_msr_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host);
 int keel_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
@@ -530,7 +527,7 @@ int keel_vm_set_tsc_khz(struct keel_vm *vm, u32 khz);	/* vCPUs to come; 0: the h
 void keel_tsc_put(struct keel_vcpu *vcpu);
 void keel_tsc_load(struct keel_vcpu *vcpu, int cpu);	/* another CPU: unsynchronised TSCs */
 
-/* kvmclock.c: clock, wall clock, steal time */
+/* kvmclock.c: clock, wall clock; the PV MSRs, steal.c's among them */
 void keel_clock_vm_init(struct keel_vm *vm);
 int keel_clock_module_init(void);
 void keel_clock_module_exit(void);
@@ -588,7 +585,7 @@ void keel_dirty_ring_push(struct keel_vcpu *vcpu, u16 slot, u64 offset);
 int keel_dirty_rings_reset(struct keel_vm *vm);
 
 /*
- * guest_mem.c: copies may sleep; 0 or -EFAULT; they enter vm->srcu themselves.  Writes are
+ * guest_mem.c: copies may sleep; 0, -EFAULT, or -ENXIO for what is no memory; they enter vm->srcu themselves.  Writes are
  * some vCPU's, by the thread that holds its mutex: the log of dirty pages may be one a vCPU.
  */
 int keel_gpa_read(struct keel_vm *vm, gpa_t gpa, void *dst, size_t len);
@@ -614,10 +611,8 @@ void keel_notifier_unregister(struct keel_vm *vm);
 /* ---- lifetimes ------------------------------------------------------------------ */
 
 /* main.c */
-int keel_hw_get(void);		/* first VM: turn the extension on everywhere; 0, -EBUSY, -EIO */
+int keel_hw_get(void);		/* first VM: turn the extension on everywhere; 0, -EBUSY, -EIO, -ENODEV */
 void keel_hw_put(void);
-extern struct mutex keel_vms_lock;
-extern struct list_head keel_vms;
 extern unsigned int keel_halt_poll_ns;
 extern bool keel_rebooting;
 
@@ -686,12 +681,11 @@ int keel_cr_set(struct keel_vcpu *vcpu, u8 cr, unsigned long val);	/* 1: #GP */
 int keel_task_switch(struct keel_vcpu *vcpu, struct keel_exit *exit);	/* KEEL_EXIT_TASK_SWITCH */
 
 /* emul_glue.c */
-#define KEEL_EMUL_MMIO		BIT(0)	/* gpa of the fault is known: @gpa */
-#define KEEL_EMUL_UD		BIT(1)	/* after a #UD: the other vendor's hypercall, or the #UD back to the guest */
 int keel_emul_create(struct keel_vcpu *vcpu);
 void keel_emul_free(struct keel_vcpu *vcpu);
-int keel_emulate(struct keel_vcpu *vcpu, u32 flags, const struct keel_exit *exit);
-/* Fills in exit->insn_len; may sleep.  False: it cannot be skipped, resume. */
+int keel_emulate(struct keel_vcpu *vcpu, const struct keel_exit *exit);
+int keel_emulate_ud(struct keel_vcpu *vcpu, const struct keel_exit *exit);
+/* Fills in exit->insn_len; may sleep.  0; 1: it cannot be skipped, resume; or -EFAULT. */
 int keel_find_length(struct keel_vcpu *vcpu, struct keel_exit *exit);
 /* Port access of an exit that needs no emulator; its insn_len is known. */
 int keel_pio(struct keel_vcpu *vcpu, const struct keel_exit *exit);

@@ -23,9 +23,6 @@ struct keel_backend keel_ops __ro_after_init;
 struct keel_caps keel_caps __ro_after_init;
 bool keel_rebooting __read_mostly;
 
-DEFINE_MUTEX(keel_vms_lock);
-LIST_HEAD(keel_vms);
-
 /* Outermost of all locks; guards hw_users and with it the mode of every CPU. */
 static DEFINE_MUTEX(keel_hw_lock);
 static unsigned int hw_users;
@@ -217,8 +214,8 @@ static struct syscore_ops syscore = {
 };
 
 /*
- * Reboot and kexec: firmware and the next kernel expect the mode off (VMX blocks
- * INIT, SVM a clear GIF).  vCPU threads may still run: keel_rebooting is looked at
+ * Reboot and kexec: firmware and the next kernel expect the mode off (it can block INIT
+ * and interrupts).  vCPU threads may still run: keel_rebooting is looked at
  * with interrupts off right before each entry, and cpu_off() comes by IPI, so no
  * entry can be after it.  Panic and crash kexec go past here: see emergency_off(), and
  * compat.h for the kernels that do without it.

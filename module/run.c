@@ -75,10 +75,6 @@ static int serve_slow_requests(struct keel_vcpu *vcpu)
 	}
 	if (take_request(vcpu, KEEL_REQ_TPR_ACCESS))
 		return keel_exit_tpr_access(vcpu);
-	if (take_request(vcpu, KEEL_REQ_RELOAD_ROOT)) {
-		keel_ops.set_root(vcpu, vcpu->vm->tdp.root_hpa);
-		keel_ops.flush_tlb(vcpu, KEEL_FLUSH_TDP);
-	}
 	if (take_request(vcpu, KEEL_REQ_CLOCK)) {
 		ret = keel_clock_update(vcpu);
 		if (ret)

@@ -51,8 +51,7 @@ TRACE_EVENT(keel_entry,
 	{ KEEL_EXIT_TPR, "tpr" },				\
 	{ KEEL_EXIT_TASK_SWITCH, "task-switch" },		\
 	{ KEEL_EXIT_SHUTDOWN, "shutdown" },			\
-	{ KEEL_EXIT_FAIL_ENTRY, "fail-entry" },			\
-	{ KEEL_EXIT_EMULATE, "emulate" }
+	{ KEEL_EXIT_FAIL_ENTRY, "fail-entry" }
 
 TRACE_EVENT(keel_exit,
 	TP_PROTO(unsigned int vcpu_id, unsigned long rip, const struct keel_exit *exit),

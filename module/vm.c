@@ -48,7 +48,6 @@ static struct keel_vm *vm_alloc(void)
 	refcount_set(&vm->users, 1);
 	mutex_init(&vm->lock);
 	mutex_init(&vm->slots_lock);
-	INIT_LIST_HEAD(&vm->link);
 	INIT_LIST_HEAD(&vm->ioeventfds);
 	raw_spin_lock_init(&vm->tsc_lock);
 	vm->max_vcpu_ids = KEEL_MAX_VCPU_ID;
@@ -82,21 +81,12 @@ static struct keel_vm *vm_create(void)
 	ret = keel_mmu_vm_init(vm);
 	if (ret)
 		goto err_bus;
-	ret = keel_ops.vm_init(vm);
-	if (ret)
-		goto err_mmu;
 	/* Last: from here on the host's memory management calls in. */
 	ret = keel_notifier_register(vm);
 	if (ret)
-		goto err_backend;
-
-	mutex_lock(&keel_vms_lock);
-	list_add(&vm->link, &keel_vms);
-	mutex_unlock(&keel_vms_lock);
+		goto err_mmu;
 	return vm;
 
-err_backend:
-	keel_ops.vm_destroy(vm);
 err_mmu:
 	keel_mmu_vm_destroy(vm);
 err_bus:
@@ -113,10 +103,6 @@ static void vm_destroy(struct keel_vm *vm)
 {
 	int i;
 
-	mutex_lock(&keel_vms_lock);
-	list_del(&vm->link);
-	mutex_unlock(&keel_vms_lock);
-
 	/* What could still call into vCPUs stops before they go. */
 	keel_irqchip_vm_stop(vm);
 	keel_ioeventfd_vm_destroy(vm);
@@ -125,7 +111,6 @@ static void vm_destroy(struct keel_vm *vm)
 	for (i = 0; i < vm->nr_vcpus; i++)
 		keel_vcpu_destroy(vm->vcpus[i]);
 
-	keel_ops.vm_destroy(vm);
 	keel_irqchip_vm_destroy(vm);
 	keel_mmu_vm_destroy(vm);
 	keel_bus_vm_destroy(vm);

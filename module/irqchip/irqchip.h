@@ -36,7 +36,7 @@ enum keel_irqchip_mode {
  * @mode: V; smp_store_release()d when the chips are in place
  * @pic, @ioapic: C once mode is KERNEL
  * @pit: V; C once set
- * @routes: S for writing... published whole under @lock; read under vm->srcu
+ * @routes: published whole under @lock; read under vm->srcu
  * @lock: routing, ack notifiers
  * @irqfds, @ended_irqfds: under irqfd_lock
  */
@@ -103,7 +103,7 @@ bool keel_irq_to_inject(struct keel_vcpu *vcpu);
 /* Take it: IRR to ISR (or PIC INTA).  The vector, or -1 if it went away. */
 int keel_irq_take(struct keel_vcpu *vcpu);
 
-/* route.c; keel_set_irq: 0 no one, >0 delivered to so many, <0 coalesced/masked, as KVM's status */
+/* route.c; keel_set_irq: >0 delivered to so many, 0 coalesced, <0 masked or routed nowhere */
 int keel_set_irq(struct keel_vm *vm, int source, u32 gsi, int level);
 int keel_send_msi(struct keel_vm *vm, const struct kvm_msi *msi);
 int keel_set_routing(struct keel_vm *vm, const struct kvm_irq_routing_entry *e, u32 nr);
@@ -158,7 +158,7 @@ void keel_lapic_set_deadline(struct keel_vcpu *vcpu, u64 tsc);
 int keel_lapic_get_state(struct keel_vcpu *vcpu, struct kvm_lapic_state *s);
 int keel_lapic_set_state(struct keel_vcpu *vcpu, const struct kvm_lapic_state *s);
 bool keel_lapic_apic_event_pending(struct keel_vcpu *vcpu);	/* INIT or SIPI */
-/* INIT or SIPI: resets the vCPU, sets mp_state; in the vCPU's own thread, loaded. */
+/* INIT or SIPI: resets the vCPU, sets mp_state; in the vCPU's own thread, not loaded. */
 void keel_lapic_accept_events(struct keel_vcpu *vcpu);
 void keel_lapic_set_sipi_vector(struct keel_vcpu *vcpu, u8 vector);	/* KVM_SET_VCPU_EVENTS */
 void keel_lapic_latch_sipi(struct keel_vcpu *vcpu);	/* KVM_SET_MP_STATE(SIPI_RECEIVED) */

@@ -399,7 +399,7 @@ static void wait_for_invalidation(struct keel_tdp *tdp)
  * By the vCPU's thread, in the mm of the VM; may sleep.
  *
  * Return: enum keel_fault_result; or -EFAULT (the host has nothing there that could be
- * mapped), -EINTR (a fatal signal), -ENOMEM.
+ * mapped), -EINTR (a fatal signal), -ENOMEM, -EIO.
  */
 int keel_mmu_fault(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 {

@@ -18,7 +18,7 @@ struct keel_memslot;
 enum { KEEL_TDP_4K = 1, KEEL_TDP_2M = 2, KEEL_TDP_1G = 3 };
 
 /**
- * struct keel_tdp_format - what an entry looks like (npt.c, ept.c)
+ * struct keel_tdp_format - what an entry looks like; the back end's
  * @levels: levels of a root
  * @table: bits of an entry that points to a table, presence included (its address is ORed in)
  * @present: an entry with one of these is present; an entry that is not present is all 0
@@ -42,7 +42,7 @@ struct keel_tdp_format {
  *	all other fields.  Taken under the host's page-table locks (aging), so nothing that sleeps
  *	and none of those locks inside it.
  * @root: the root page, host virtual; made with the VM
- * @root_hpa: its address for backend->set_root()
+ * @root_hpa: its host-physical address, for the back end
  * @notify_seq: counts finished invalidations of the host's mappings
  * @notify_count: invalidations under way; a fault that began before must retry
  * @notify_start, @notify_end: hva range under way while notify_count is not 0

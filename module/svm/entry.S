@@ -77,6 +77,7 @@ SYM_FUNC_START(svm_switch)
 	mov	SWITCH_VMCB_PA(%rsi), %rax
 	vmload	%rax
 	load_guest_gprs
+	/* VERW (TSA): behind the last load of the host's. */
 	VM_CLEAR_CPU_BUFFERS
 	vmrun	%rax
 

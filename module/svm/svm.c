@@ -158,15 +158,6 @@ void svm_rebuild(struct svm_vcpu *svm)
 	keel_dirty(vcpu, KEEL_R_ALL);
 }
 
-static int svm_vm_init(struct keel_vm *vm)
-{
-	return 0;
-}
-
-static void svm_vm_destroy(struct keel_vm *vm)
-{
-}
-
 static int svm_vcpu_create(struct keel_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
@@ -201,14 +192,6 @@ static void svm_vcpu_reset(struct keel_vcpu *vcpu, bool init)
 		svm->de_cfg = 0;
 	svm_push(vcpu, vcpu->dirty);
 	vcpu->dirty = 0;
-}
-
-static void svm_set_root(struct keel_vcpu *vcpu, hpa_t root)
-{
-	struct svm_vcpu *svm = to_svm(vcpu);
-
-	svm->vmcb->control.n_cr3 = __sme_set(root);
-	svm_changed(svm, CLEAN_NP);
 }
 
 /* The TLB holds guest-virtual to host-physical under the ASID: all of that goes. */
@@ -442,8 +425,6 @@ const struct keel_backend svm_backend = {
 	.hw_teardown	= svm_hw_teardown,
 	.cpu_enable	= svm_cpu_enable,
 	.cpu_disable	= svm_cpu_disable,
-	.vm_init	= svm_vm_init,
-	.vm_destroy	= svm_vm_destroy,
 	.vcpu_create	= svm_vcpu_create,
 	.vcpu_free	= svm_vcpu_free,
 	.vcpu_reset	= svm_vcpu_reset,
@@ -452,12 +433,10 @@ const struct keel_backend svm_backend = {
 	.enter		= svm_enter,
 	.decode_exit	= svm_decode_exit,
 	.pull		= svm_pull,
-	.push		= svm_push,
 	.inject		= svm_inject,
 	.cancel_inject	= svm_cancel_inject,
 	.event_allowed	= svm_event_allowed,
 	.want_window	= svm_want_window,
-	.set_root	= svm_set_root,
 	.flush_tlb	= svm_flush_tlb,
 	.msr_get	= svm_msr_get,
 	.msr_set	= svm_msr_set,

@@ -86,6 +86,7 @@ SYM_FUNC_START(vmx_switch)
 	btl	$SWITCH_LAUNCHED_BIT, SWITCH_FLAGS(%rsi)
 	mov	GPR_RAX(%rdi), %rax
 	load_guest_gprs
+	/* VERW (MDS, TAA, RFDS): behind the last load of the host's. */
 	CLEAR_CPU_BUFFERS
 	UNWIND_HINT_SAVE
 	jnc	3f

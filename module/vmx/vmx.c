@@ -230,15 +230,6 @@ static void init_vmcs(struct vmx_vcpu *vmx)
 	preempt_enable();
 }
 
-static int vmx_vm_init(struct keel_vm *vm)
-{
-	return 0;
-}
-
-static void vmx_vm_destroy(struct keel_vm *vm)
-{
-}
-
 static void free_pages_of(struct vmx_vcpu *vmx)
 {
 	vmx_vpid_free(vmx->vpid);
@@ -283,14 +274,6 @@ static void vmx_vcpu_reset(struct keel_vcpu *vcpu, bool init)
 	if (!init)
 		vmx->umwait_control = 0;
 	init_vmcs(vmx);
-}
-
-static void vmx_set_root(struct keel_vcpu *vcpu, hpa_t root)
-{
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
-
-	vmx->eptp = vmx_eptp(root);
-	vmx->eptp_stale = true;
 }
 
 static void vmx_flush_tlb(struct keel_vcpu *vcpu, enum keel_flush what)
@@ -529,8 +512,6 @@ const struct keel_backend vmx_backend = {
 	.hw_teardown	= vmx_hw_teardown,
 	.cpu_enable	= vmx_cpu_enable,
 	.cpu_disable	= vmx_cpu_disable,
-	.vm_init	= vmx_vm_init,
-	.vm_destroy	= vmx_vm_destroy,
 	.vcpu_create	= vmx_vcpu_create,
 	.vcpu_free	= vmx_vcpu_free,
 	.vcpu_reset	= vmx_vcpu_reset,
@@ -539,12 +520,10 @@ const struct keel_backend vmx_backend = {
 	.enter		= vmx_enter,
 	.decode_exit	= vmx_decode_exit,
 	.pull		= vmx_pull,
-	.push		= vmx_push,
 	.inject		= vmx_inject,
 	.cancel_inject	= vmx_cancel_inject,
 	.event_allowed	= vmx_event_allowed,
 	.want_window	= vmx_want_window,
-	.set_root	= vmx_set_root,
 	.flush_tlb	= vmx_flush_tlb,
 	.msr_get	= vmx_msr_get,
 	.msr_set	= vmx_msr_set,
