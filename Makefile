@@ -28,7 +28,8 @@ all: module userspace
 help:
 	@echo 'To try it:'
 	@echo '  make run          boot a Debian guest under keel; with a terminal, a login shell'
-	@echo '  make test         run the tests; TIER=fast, tcg, e2e, bochs, debug, all (default)'
+	@echo '  make test         run the tests; TIER= one of fast, tcg, e2e, bochs, intel,'
+	@echo '                    models, debug, all (default)'
 	@echo '  make test-oracle  run the behavioural tests on stock KVM, in the same hosts'
 	@echo 'To build:'
 	@echo '  make module       module/keel.ko; KDIR= names a kernel build folder'
@@ -98,6 +99,6 @@ clean:
 
 # By name, whatever folder KEEL_CACHE may name.
 clean-cache:
-	$(RM) -r $(addprefix $(CACHE)/,build deb guest guest.* headers initramfs kernel linux-6.1 \
+	$(RM) -r $(addprefix $(CACHE)/,build deb exits.* guest guest.* headers initramfs kernel linux-6.1 \
 		linux-6.1.new lock run.* test-logs tmp.* *.log)
 	-rmdir $(CACHE)

@@ -7,7 +7,7 @@
 # lencheck libzydis-dev, fuzz clang (FUZZ_SECONDS, default 20); what is missing is a skip.
 
 KEEL_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keel
-OUT ?= $(KEEL_CACHE)/emul
+OUT ?= $(KEEL_CACHE)/build/unit/emul
 FUZZ_SECONDS ?= 20
 FUZZ_CC ?= clang
 

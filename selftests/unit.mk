@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Unit tests: the module's pure files, built for user space with the sanitizers.
 #
-#	make -f selftests/unit.mk run OUT=dir	builds and runs all (TAP); fails if one fails
-#	make -f selftests/unit.mk OUT=dir	only builds
+#	make -f selftests/unit.mk run [OUT=dir]	builds and runs all (TAP); fails if one fails
+#	make -f selftests/unit.mk [OUT=dir]	only builds
 #
 # A test is unit/<name>.c.  It names the files that it tests:
 #	UNIT_TESTS += <name>
@@ -11,7 +11,8 @@
 
 unit_dir := $(patsubst %/,%,$(dir $(realpath $(lastword $(MAKEFILE_LIST)))))
 top := $(patsubst %/,%,$(dir $(unit_dir)))
-OUT ?= $(unit_dir)/unit/out
+KEEL_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keel
+OUT ?= $(KEEL_CACHE)/build/unit/module
 
 UNIT_TESTS += gwalk
 gwalk_SRCS := module/mmu/gwalk.c

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# boot.sh DEVICE CPUS [OPTION OF testhost/guest.sh]...: boots the Debian guest on an emulated host
-# with two CPUs, lets it check itself over a reboot, powers it off, and prints TAP.
+# boot.sh DEVICE CPUS [OPTION OF testhost/guest.sh]...: boots the Debian guest on an emulated host,
+# lets it check itself over a reboot, powers it off, and prints TAP.
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 device=$1 cpus=$2

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Prints the host that `make run` uses: native if this machine's CPU has SVM, its kernel loads
-# modules, headers for that kernel are there and the caller is root; an emulated one otherwise.
+# Prints the host that `make run` uses: native if this machine's CPU has SVM or VMX, its kernel
+# loads modules, headers for that kernel are there and the caller is root; else an emulated one.
 # HOST= decides instead.
 set -eu
 . "$(dirname "$0")/lib.sh"
@@ -23,7 +23,7 @@ intel)		echo intel-bochs; exit 0 ;;
 esac
 
 [ "$(uname -m)" = x86_64 ] || emulated "this machine is not x86-64"
-grep -qw svm /proc/cpuinfo || emulated "this CPU shows no SVM"
+grep -qwE 'svm|vmx' /proc/cpuinfo || emulated "this CPU shows neither SVM nor VMX"
 [ -e /proc/modules ] || emulated "this kernel loads no modules"
 [ -e "/lib/modules/$(uname -r)/build/Module.symvers" ] ||
 	emulated "no headers for this kernel, $(uname -r)"

@@ -12,7 +12,7 @@
 #   debug    on amd-tcg with the debug kernel: the selftests with the leak detector, once more with
 #            each allocation failing, and a Debian guest
 #   all      fast, tcg, e2e, bochs, intel and models (default)
-#   oracle   the selftests and the guests on stock KVM, on amd-tcg, amd-bochs and intel-bochs
+#   oracle   on stock KVM: the selftests on amd-tcg, amd-bochs and intel-bochs, the guests on amd-tcg
 #   JOB...   single jobs, by the names that the progress lines show
 # TESTS='run/mmio ...' limits the selftests to these programs. Each job's output and host log
 # stay in the cache, in test-logs/.
