@@ -3,9 +3,13 @@
 # NRIP save and decode assists.
 # shellcheck shell=bash disable=SC2154
 
-# `<>` because opening a FIFO without a reader for writing alone would wait for one.
-send_size()
+# follow_size: sends the terminal's size if it has changed. Not from the trap: bash forgets a
+# signal that comes while the same signal's trap runs. `<>` because opening a FIFO without a
+# reader for writing alone would wait for one.
+follow_size()
 {
+	[ -n "${resized:-}" ] || return 0
+	resized=
 	stty size 1<>"$work/size.in"
 }
 
@@ -60,7 +64,7 @@ start_qemu()
 		mkfifo "$work/size.in" "$work/size.out"
 		args+=(-chardev "pipe,id=size,path=$work/size" -device virtio-serial-pci
 			-device virtserialport,chardev=size,name=keel.winsize)
-		trap send_size WINCH
+		trap 'resized=1' WINCH
 	fi
 	if [ -n "$interactive" ]; then
 		args+=(-chardev stdio,id=out,signal=off -serial chardev:out)

@@ -204,6 +204,7 @@ watch_emulator()
 			[ "$host" = amd-tcg ] || break
 		fi
 		[ -z "$done_at" ] || [ $((SECONDS - done_at)) -lt 30 ] || break
+		follow_size
 		sleep 0.2
 	done
 }
