@@ -520,6 +520,7 @@ bool keel_guest_has_ibpb(struct keel_vcpu *vcpu);
 void keel_tsc_module_init(void);
 int keel_tsc_vcpu_init(struct keel_vcpu *vcpu);
 u64 keel_guest_tsc(struct keel_vcpu *vcpu, u64 host_tsc);
+bool keel_tsc_is_scaled(const struct keel_tsc *tsc);
 void keel_tsc_write(struct keel_vcpu *vcpu, u64 guest_tsc, bool host);
 void keel_tsc_adjust_write(struct keel_vcpu *vcpu, u64 adjust);
 int keel_set_tsc_khz(struct keel_vcpu *vcpu, u32 khz);
@@ -580,13 +581,15 @@ int keel_dirty_ring_enable(struct keel_vm *vm, u64 size);
 int keel_dirty_ring_create(struct keel_vcpu *vcpu);
 void keel_dirty_ring_free(struct keel_vcpu *vcpu);
 struct page *keel_dirty_ring_page(struct keel_vcpu *vcpu, unsigned long pgoff);
+bool keel_dirty_ring_within(struct keel_vcpu *vcpu, unsigned long pgoff, unsigned long n);
 bool keel_dirty_ring_full(struct keel_vcpu *vcpu);
 void keel_dirty_ring_push(struct keel_vcpu *vcpu, u16 slot, u64 offset);
 int keel_dirty_rings_reset(struct keel_vm *vm);
 
 /*
- * guest_mem.c: copies may sleep; 0, -EFAULT, or -ENXIO for what is no memory; they enter vm->srcu themselves.  Writes are
- * some vCPU's, by the thread that holds its mutex: the log of dirty pages may be one a vCPU.
+ * guest_mem.c: copies may sleep; 0, -EFAULT, or -ENXIO for what is no memory; they enter vm->srcu
+ * themselves.  Writes are some vCPU's, by the thread that holds its mutex: the log of dirty pages
+ * may be one a vCPU.
  */
 int keel_gpa_read(struct keel_vm *vm, gpa_t gpa, void *dst, size_t len);
 int keel_gpa_write(struct keel_vcpu *vcpu, gpa_t gpa, const void *src, size_t len);
@@ -673,6 +676,7 @@ int keel_interrupt(struct keel_vcpu *vcpu, u32 vector);	/* KVM_INTERRUPT */
 /* exit.c: also for the emulator's use */
 int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit);
 void keel_advance_rip(struct keel_vcpu *vcpu, u8 len);
+void keel_queue_step(struct keel_vcpu *vcpu, bool branch);
 u32 keel_exception_exits(const struct keel_vcpu *vcpu);
 unsigned long keel_cr_get(struct keel_vcpu *vcpu, u8 cr);
 int keel_cr_set(struct keel_vcpu *vcpu, u8 cr, unsigned long val);	/* 1: #GP */

@@ -19,9 +19,18 @@ static u64 keel_tsc_ratio_one(void)
 	return 1ULL << keel_caps.tsc_frac_bits;
 }
 
+/**
+ * keel_tsc_is_scaled() - are the guest's ticks of another length than the host's?
+ * @tsc: the guest's TSC
+ */
+bool keel_tsc_is_scaled(const struct keel_tsc *tsc)
+{
+	return keel_caps.tsc_scaling && tsc->ratio != keel_tsc_ratio_one();
+}
+
 u64 keel_tsc_scale(const struct keel_tsc *tsc, u64 host_tsc)
 {
-	if (!keel_caps.tsc_scaling || tsc->ratio == keel_tsc_ratio_one())
+	if (!keel_tsc_is_scaled(tsc))
 		return host_tsc;
 	return mul_u64_u64_shr(host_tsc, tsc->ratio, keel_caps.tsc_frac_bits);
 }

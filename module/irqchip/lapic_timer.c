@@ -242,11 +242,12 @@ u64 keel_lapic_get_deadline(struct keel_vcpu *vcpu)
 /*
  * The run loop itself leaves the guest when the time has come, without an interrupt of the
  * host's: for a guest's own WRMSR, in that loop.  What ends the run counts ticks of the host's
- * TSC, so the guest's must be as long.
+ * TSC, so the guest's must be as long, and must not be brought forward in steps.
  */
 static bool timed_by_exit(struct keel_vcpu *vcpu)
 {
-	return keel_caps.timed_exit && vcpu->loaded && !vcpu->tsc.ratio;
+	return keel_caps.timed_exit && vcpu->loaded && !vcpu->tsc.catchup &&
+	       !keel_tsc_is_scaled(&vcpu->tsc);
 }
 
 /**

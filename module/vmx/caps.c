@@ -202,10 +202,13 @@ static void find_controls(void)
 	pin = adjust(MSR_IA32_VMX_TRUE_PINBASED_CTLS, ~0U);
 	cpu = adjust(MSR_IA32_VMX_TRUE_PROCBASED_CTLS, ~0U);
 	cpu2 = adjust(MSR_IA32_VMX_PROCBASED_CTLS2, ~0U);
-	c->preempt_timer = use_preempt_timer && (pin & PIN_BASED_VMX_PREEMPTION_TIMER) &&
-			   !timer_has_erratum();
+	/* The parameters show what is in use. */
+	use_preempt_timer = use_preempt_timer && (pin & PIN_BASED_VMX_PREEMPTION_TIMER) &&
+			    !timer_has_erratum();
+	c->preempt_timer = use_preempt_timer;
 	c->tpr_shadow = cpu & CPU_BASED_TPR_SHADOW;
-	c->apicv = use_apicv && c->tpr_shadow && (cpu2 & apicv) == apicv;
+	use_apicv = use_apicv && c->tpr_shadow && (cpu2 & apicv) == apicv;
+	c->apicv = use_apicv;
 	c->vpid = cpu2 & SECONDARY_EXEC_ENABLE_VPID;
 	c->ple = cpu2 & SECONDARY_EXEC_PAUSE_LOOP_EXITING;
 	c->pml = cpu2 & SECONDARY_EXEC_ENABLE_PML;

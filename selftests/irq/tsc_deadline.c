@@ -4,6 +4,11 @@
  * changed while it is armed. Emulators run slow and jerky: bounds are on one side only, and how
  * late it came is told.
  */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "harness.h"
 #include "apic.h"
 
@@ -148,6 +153,58 @@ TEST_F(deadline, interrupts_off)
 {
 	RUN_GUEST(guest_interrupts_off, 0);
 }
+
+/* ---- what ends the guest's run ------------------------------------------------------ */
+
+#define TRACING	"/sys/kernel/tracing/instances/keel-test"
+
+static bool file_says(const char *path, const char *text)
+{
+	char line[512];
+	bool found = false;
+	FILE *f = fopen(path, "r");
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = strstr(line, text);
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static bool trace_exits(bool on)
+{
+	const char *file = is_kvm() ? TRACING "/events/kvm/kvm_exit/enable" :
+				      TRACING "/events/keel/keel_exit/enable";
+	int fd = open(file, O_WRONLY);
+	bool ok = fd >= 0 && write(fd, on ? "1" : "0", 1) == 1;
+
+	close(fd);
+	return ok;
+}
+
+/* Where Intel's CPU can end a guest's run at a time, no interrupt of the host's has to. */
+TEST_F(deadline, by_cpu_timer)
+{
+	const char *param = is_kvm() ? "/sys/module/kvm_intel/parameters/preemption_timer" :
+				       "/sys/module/keel/parameters/preemption_timer";
+	bool seen;
+
+	if (!host_is_intel() || !file_says(param, "Y"))
+		SKIP(return, "no VMX-preemption timer in use");
+	mkdir(TRACING, 0700);
+	if (!trace_exits(true)) {
+		rmdir(TRACING);
+		SKIP(return, "no tracepoints here");
+	}
+	vcpu_long(self->v, guest_running, 0);
+	EXPECT_EQ(UC_DONE, guest_run(self->v));
+	trace_exits(false);
+	seen = file_says(TRACING "/trace", is_kvm() ? "PREEMPTION_TIMER" : "reason timer");
+	rmdir(TRACING);
+	EXPECT_TRUE(seen);
+}
+
+/* ---- more than one deadline --------------------------------------------------------- */
 
 /* The last write counts, be it earlier or later. */
 static void guest_changed(u64 arg)
