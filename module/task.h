@@ -28,10 +28,11 @@ static_assert(sizeof(struct tss32) == 0x68);
 #define TYPE_BYTE	5	/* of a descriptor: type, S, DPL, P */
 
 /*
- * What a step returns.  STOP: the guest goes on without the rest, an exception being queued, or
- * does it all again; FAIL: user space is told; negative: an errno for KVM_RUN.
+ * What a step returns.  STOP: the guest goes on without the rest, an exception being queued;
+ * CHANGED: another CPU was faster, and it is to be looked at again; FAIL: user space is told;
+ * negative: an errno for KVM_RUN.
  */
-enum { TASK_OK, TASK_STOP, TASK_FAIL };
+enum { TASK_OK, TASK_STOP, TASK_CHANGED, TASK_FAIL };
 
 /* Linear addresses that have been translated; at most a page of them. */
 struct task_area {

@@ -8,6 +8,9 @@
 
 #include "task.h"
 
+/* How often a descriptor may change between the look at it and its accessed bit. */
+#define SEGMENT_TRIES	16
+
 /* ---- linear addresses ------------------------------------------------------------------- */
 
 /**
@@ -70,7 +73,7 @@ int task_write(struct task_switch *t, const struct task_area *area, const void *
 	return access_result(ret);
 }
 
-/* task_replace(): a byte, if nobody has changed it since; TASK_STOP if so */
+/* task_replace(): a byte, if nobody has changed it since; TASK_CHANGED if so */
 int task_replace(struct task_switch *t, const struct task_area *area, u8 old, u8 new)
 {
 	bool ok;
@@ -78,7 +81,7 @@ int task_replace(struct task_switch *t, const struct task_area *area, u8 old, u8
 
 	ret = keel_gpa_cmpxchg(t->vcpu, area->gpa[0], &old, &new, sizeof(new), &ok);
 	if (!ret && !ok)
-		return TASK_STOP;
+		return TASK_CHANGED;
 	return access_result(ret);
 }
 
@@ -213,21 +216,21 @@ static bool fits(const struct kvm_segment *seg, int i, u8 cpl)
 	       (conforming || (seg->dpl >= cpl && seg->dpl >= rpl));
 }
 
+/* Locked ('Automatic Locking'): what the checks have seen is what becomes accessed. */
 static int set_accessed(struct task_switch *t, u64 linear, struct kvm_segment *seg)
 {
+	u8 type = task_type_byte(seg);
 	struct task_area area;
 	int res;
-	u8 type;
 
 	if (seg->type & TYPE_ACCESSED)
 		return TASK_OK;
 	seg->type |= TYPE_ACCESSED;
-	type = task_type_byte(seg);
 	res = task_find(t, linear + TYPE_BYTE, 1, KEEL_ACC_IMPLICIT | KEEL_ACC_WRITE, &area);
-	return res == TASK_OK ? task_write(t, &area, &type) : res;
+	return res == TASK_OK ? task_replace(t, &area, type, type | TYPE_ACCESSED) : res;
 }
 
-static int load_segment(struct task_switch *t, int i, u16 selector, u8 cpl)
+static int try_segment(struct task_switch *t, int i, u16 selector, u8 cpl)
 {
 	struct kvm_segment seg;
 	int res;
@@ -248,6 +251,18 @@ static int load_segment(struct task_switch *t, int i, u16 selector, u8 cpl)
 	if (res == TASK_OK)
 		*segment(t->vcpu, i) = seg;
 	return res;
+}
+
+static int load_segment(struct task_switch *t, int i, u16 selector, u8 cpl)
+{
+	int tries, res;
+
+	for (tries = 0; tries < SEGMENT_TRIES; tries++) {
+		res = try_segment(t, i, selector, cpl);
+		if (res != TASK_CHANGED)
+			return res;
+	}
+	return TASK_FAIL;
 }
 
 /**

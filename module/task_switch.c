@@ -171,25 +171,38 @@ static int read_state(struct task_switch *t, struct tss32 *new)
 	return TASK_OK;
 }
 
-/*
- * Marks the new task as busy, and the old one as waiting for it or as available.  If another
- * CPU has taken the new one since, all is looked at again.
- */
-static int link_tasks(struct task_switch *t)
+static int link_old(struct task_switch *t)
 {
-	u8 type = task_type_byte(&t->tr);
 	u16 link = t->vcpu->tr.selector;
-	int res = TASK_OK;
+	int res;
+	u8 type;
 
-	if (t->source != KEEL_TASK_IRET)
-		res = task_replace(t, &t->new_type, type, type | TYPE_BUSY);
-	if (res != TASK_OK)
-		return res;
 	if (nested(t))
 		return task_write(t, &t->link, &link);
 	res = task_read(t, &t->old_type, &type);
 	type &= ~TYPE_BUSY;
 	return res == TASK_OK ? task_write(t, &t->old_type, &type) : res;
+}
+
+/*
+ * Marks the new task as busy, and the old one as waiting for it or as available.  If another
+ * CPU has taken the new one since, all is looked at again.  So it is if the old one's page is
+ * not to be had, and then must not find the new one busy.
+ */
+static int link_tasks(struct task_switch *t)
+{
+	bool take = t->source != KEEL_TASK_IRET;
+	u8 type = task_type_byte(&t->tr);
+	int res = TASK_OK;
+
+	if (take)
+		res = task_replace(t, &t->new_type, type, type | TYPE_BUSY);
+	if (res != TASK_OK)
+		return res;
+	res = link_old(t);
+	if (res < 0 && take)
+		task_replace(t, &t->new_type, type | TYPE_BUSY, type);
+	return res;
 }
 
 /*
@@ -235,6 +248,7 @@ static void load_registers(struct task_switch *t, const struct tss32 *new)
 		keel_gpr_set(vcpu, i, new->gpr[i]);
 }
 
+/* There is no way back from here: what cannot be had now ends the guest's run for good. */
 static int enter_new(struct task_switch *t, const struct tss32 *new)
 {
 	struct keel_vcpu *vcpu = t->vcpu;
@@ -247,7 +261,7 @@ static int enter_new(struct task_switch *t, const struct tss32 *new)
 	if (tss_32 && (vcpu->cr0 & X86_CR0_PG)) {
 		res = keel_set_cr3(vcpu, new->cr3);
 		if (res)
-			return res < 0 ? res : task_raise(t, X86_TRAP_GP, 0);
+			return res < 0 ? TASK_FAIL : task_raise(t, X86_TRAP_GP, 0);
 	}
 	res = task_load_segments(t, new);
 	if (res == TASK_OK && t->event->has_error)
@@ -255,7 +269,7 @@ static int enter_new(struct task_switch *t, const struct tss32 *new)
 	if (res == TASK_OK && new->eip > vcpu->cs.limit)
 		return task_raise(t, X86_TRAP_GP, 0);
 	if (res != TASK_OK)
-		return res;
+		return res < 0 ? TASK_FAIL : res;
 
 	vcpu->events.exc.injected = false;
 	if (tss_32 && (new->trap & TSS_TRAP))
@@ -286,8 +300,8 @@ static int switch_tasks(struct task_switch *t)
  * @exit: the exit
  *
  * vcpu->mutex held, not loaded; may sleep.
- * Return: KEEL_RESUME, KEEL_TO_USER, or -EFAULT: a page of the guest's is not to be had now.  It
- * can be tried again, unless it was the page of a descriptor or the stack of the new task.
+ * Return: KEEL_RESUME, KEEL_TO_USER, or -EFAULT: a page of the guest's is not to be had now, and
+ * it can be tried again.
  */
 int keel_task_switch(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
