@@ -558,7 +558,7 @@ static int completed(struct keel_vcpu *vcpu)
 			   (c->shadow & EMUL_SHADOW_MOV_SS ? KVM_X86_SHADOW_INT_MOV_SS : 0);
 	keel_dirty(vcpu, KEEL_R_SHADOW);
 	if (c->single_step)
-		keel_queue_db(vcpu, DR_STEP);
+		keel_queue_step(vcpu, c->branched);
 	if (vcpu->emul->halted)
 		return keel_vcpu_halt(vcpu);
 	if (!vcpu->lapic && keel_get_cr8(vcpu) < vcpu->emul->old_cr8) {
@@ -733,7 +733,7 @@ int keel_emulate_ud(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 		return ret;
 	step_over(vcpu);
 	if (vcpu->rflags & X86_EFLAGS_TF)
-		keel_queue_db(vcpu, DR_STEP);
+		keel_queue_step(vcpu, false);
 	return ret;
 }
 

@@ -60,23 +60,29 @@ void keel_advance_rip(struct keel_vcpu *vcpu, u8 len)
 }
 
 /**
+ * keel_queue_step() - the #DB of a guest that single-steps (RFLAGS.TF), after an instruction
+ * @vcpu: the vCPU
+ * @branch: the instruction was a branch, and taken: with DEBUGCTL.BTF those alone step
+ */
+void keel_queue_step(struct keel_vcpu *vcpu, bool branch)
+{
+	keel_need(vcpu, KEEL_R_SYSMSR);
+	if (branch || !(vcpu->sysmsr.debugctl & DEBUGCTLMSR_BTF))
+		keel_queue_db(vcpu, DR_STEP);
+}
+
+/**
  * keel_skip() - past the instruction that exited
  * @vcpu: the vCPU
  * @exit: the exit, its insn_len known
  *
- * A guest that single-steps (RFLAGS.TF) gets the #DB that the CPU would have raised
- * after it.
  * Return: KEEL_RESUME.
  */
 int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
 	keel_advance_rip(vcpu, exit->insn_len);
-	if (unlikely(keel_rflags(vcpu) & X86_EFLAGS_TF)) {
-		/* With BTF, branches step; none of these is one. */
-		keel_need(vcpu, KEEL_R_SYSMSR);
-		if (!(vcpu->sysmsr.debugctl & DEBUGCTLMSR_BTF))
-			keel_queue_db(vcpu, DR_STEP);
-	}
+	if (unlikely(keel_rflags(vcpu) & X86_EFLAGS_TF))
+		keel_queue_step(vcpu, false);
 	return KEEL_RESUME;
 }
 
@@ -532,16 +538,35 @@ bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 }
 
 /*
- * KVM_RUN has failed for want of a page of the host's: the next one handles the same exit.  The
- * guest has not run in between, so what the exit depends on is still as it was, an interrupt
- * shadow for example, which QEMU's emulated CPU does not load.
+ * KVM_RUN has failed for want of a page of the host's, in an interrupt shadow: the next one handles
+ * the same exit, since QEMU's emulated CPU does not load a shadow, and would let an interrupt in.
  */
 static int handle_again(struct keel_vcpu *vcpu)
 {
 	struct keel_exit exit = vcpu->failed_exit;
 
-	/* The client moved the guest elsewhere (reset it, say). */
-	return keel_rip(vcpu) == vcpu->failed_rip ? keel_handle_exit(vcpu, &exit) : KEEL_RESUME;
+	/* The client may have moved the guest elsewhere (reset it, say). */
+	keel_need(vcpu, KEEL_R_SHADOW);
+	if (keel_rip(vcpu) != vcpu->failed_rip || !vcpu->int_shadow)
+		return KEEL_RESUME;
+	return keel_handle_exit(vcpu, &exit);
+}
+
+/*
+ * @exit could not be handled for want of a page: nothing has been done.  The guest makes it exit
+ * again, and gets first what the client has for it meanwhile.
+ */
+static void put_off(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+{
+	/* The emulator goes on in the middle. */
+	if (vcpu->complete_io)
+		return;
+	keel_need(vcpu, KEEL_R_SHADOW);
+	if (!vcpu->int_shadow)
+		return;
+	vcpu->failed_exit = *exit;
+	vcpu->failed_rip = keel_rip(vcpu);
+	vcpu->complete_io = handle_again;
 }
 
 /**
@@ -559,11 +584,7 @@ int keel_handle_exit(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	if (unlikely(!exit->insn_len) && (handlers[exit->reason].flags & SKIPS))
 		ret = check_skip(vcpu, exit);
 	ret = ret ? not_done(ret) : handlers[exit->reason].fn(vcpu, exit);
-	/* The emulator goes on in the middle. */
-	if (unlikely(ret == -EFAULT) && !vcpu->complete_io) {
-		vcpu->failed_exit = *exit;
-		vcpu->failed_rip = keel_rip(vcpu);
-		vcpu->complete_io = handle_again;
-	}
+	if (unlikely(ret == -EFAULT))
+		put_off(vcpu, exit);
 	return ret;
 }

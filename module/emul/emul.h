@@ -382,6 +382,7 @@ struct emul_ctxt {
 	struct emul_log_entry log[EMUL_LOG_MAX];
 
 	u16 rep_left;			/* iterations before interrupts get their turn */
+	bool branched;			/* a branch was taken */
 	u64 probed;			/* page whose probe need not be repeated */
 
 	/* String port I/O: items latched between port and memory. */

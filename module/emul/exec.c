@@ -218,6 +218,7 @@ enum emul_result emul_run(struct emul_ctxt *c)
 	c->log_pos = 0;
 	c->shadow = 0;
 	c->single_step = false;
+	c->branched = false;
 	c->next_rip = emul_next_rip(c);
 
 	res = execute(c);

@@ -20,6 +20,7 @@ static enum emul_result jump(struct emul_ctxt *c, u64 target)
 			return emul_raise(c, XV_GP, 0);
 	}
 	c->next_rip = target;
+	c->branched = true;
 	return EMUL_CONTINUE;
 }
 

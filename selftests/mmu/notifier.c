@@ -101,6 +101,32 @@ TEST_F(notifier, unmapped)
 	EXPECT_EQ(0x4444, seen);
 }
 
+static volatile u64 faulted_at;
+
+static void on_gp(struct trap_frame *f)
+{
+	faulted_at = f->rip;
+}
+
+/* What the client has for the guest after such a failure comes before the access is tried again. */
+TEST_F(notifier, unmapped_then_exception)
+{
+	struct kvm_vcpu_events e;
+
+	ASSERT_EQ(0, munmap(self->mem, PAGE));
+	guest_handlers[VEC_GP] = on_gp;
+	vcpu_long(self->v, guest_read, GPA);
+	EXPECT_EQ(EFAULT, vcpu_run(self->v));
+	must(self->v->fd, KVM_GET_VCPU_EVENTS, &e);
+	e.exception.injected = 1;
+	e.exception.nr = VEC_GP;
+	e.exception.has_error_code = 1;
+	must(self->v->fd, KVM_SET_VCPU_EVENTS, &e);
+	EXPECT_EQ(EFAULT, vcpu_run(self->v));
+	EXPECT_NE(0, faulted_at);
+	EXPECT_EQ(faulted_at, vcpu_regs(self->v).rip);
+}
+
 TEST_F(notifier, protected)
 {
 	*(u64 *)self->mem = 3;

@@ -249,6 +249,7 @@ static void check(const struct insn_case *t)
 	CHECK_EQ(m.c.shadow, t->shadow);
 	CHECK(!(m.c.rflags & 1 << 16));
 	CHECK(!m.c.single_step);
+	CHECK_EQ(m.c.branched, t->rip != 0 && t->rip != CODE_AT + t->n);
 }
 
 static void test_table(void)
