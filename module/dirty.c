@@ -152,11 +152,11 @@ static void take_bits(struct keel_vm *vm, const struct keel_memslot *slot, unsig
 	read_lock(&vm->tdp.lock);
 	for (i = 0; i < n; i++, gfn += BITS_PER_LONG) {
 		mask[i] &= atomic_long_read(&word[i]);
-		if (!mask[i])
-			continue;
-		mask[i] &= atomic_long_fetch_andnot(mask[i], &word[i]);
-		keel_mmu_log_pages(vm, gfn, mask[i]);
-		any = true;
+		if (mask[i]) {
+			mask[i] &= atomic_long_fetch_andnot(mask[i], &word[i]);
+			keel_mmu_log_pages(vm, gfn, mask[i]);
+			any = true;
+		}
 		cond_resched_rwlock_read(&vm->tdp.lock);
 	}
 	read_unlock(&vm->tdp.lock);

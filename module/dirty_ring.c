@@ -19,8 +19,9 @@
 
 /*
  * Entries that are kept free when the vCPU stops for want of room: what it still may write
- * before it is stopped (one emulated instruction with the tables on the way to its
- * operands, and the structures shared with the guest), and the CPU's own list.
+ * before it is stopped (one emulated instruction, or EMUL_REP_MAX iterations of one, with the
+ * tables on the way to its operands, and the structures shared with the guest), and the CPU's own
+ * list.
  */
 #define SPARE		64
 #define SPARE_PML	512
@@ -93,6 +94,20 @@ struct page *keel_dirty_ring_page(struct keel_vcpu *vcpu, unsigned long pgoff)
 	if (n >= vcpu->vm->dirty_ring_size >> PAGE_SHIFT)
 		return NULL;
 	return vmalloc_to_page((void *)vcpu->ring.entry + (n << PAGE_SHIFT));
+}
+
+/**
+ * keel_dirty_ring_within() - does a range of the vCPU's mapping have pages of its ring?
+ * @vcpu: the vCPU
+ * @pgoff: number of the first page
+ * @n: how many
+ */
+bool keel_dirty_ring_within(struct keel_vcpu *vcpu, unsigned long pgoff, unsigned long n)
+{
+	unsigned long pages = vcpu->vm->dirty_ring_size >> PAGE_SHIFT;
+
+	return pages && pgoff < KVM_DIRTY_LOG_PAGE_OFFSET + pages &&
+	       pgoff + n > KVM_DIRTY_LOG_PAGE_OFFSET;
 }
 
 static struct kvm_dirty_gfn *entry_at(const struct keel_dirty_ring *ring, u32 index)

@@ -174,8 +174,7 @@ static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 	struct keel_vcpu *vcpu = file->private_data;
 
 	/* A private copy of the ring would show entries and free none; and it is no code. */
-	if ((keel_dirty_ring_page(vcpu, vma->vm_pgoff) ||
-	     keel_dirty_ring_page(vcpu, vma->vm_pgoff + vma_pages(vma) - 1)) &&
+	if (keel_dirty_ring_within(vcpu, vma->vm_pgoff, vma_pages(vma)) &&
 	    ((vma->vm_flags & VM_EXEC) || !(vma->vm_flags & VM_SHARED)))
 		return -EINVAL;
 	vma->vm_ops = &vcpu_vm_ops;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The ioctls of a VM. */
+#include <linux/compat.h>
 #include <linux/kvm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -24,14 +25,28 @@ static long set_user_memory_region(void *obj, void *arg)
 	return keel_set_memory_region(obj, arg);
 }
 
+/* Of a pointer in an argument, a 32-bit client fills in half. */
+static void __user *user_pointer(void __user *p)
+{
+	unsigned long value = (unsigned long)p;
+
+	return in_compat_syscall() ? (void __user *)(unsigned long)lower_32_bits(value) : p;
+}
+
 static long get_dirty_log(void *obj, void *arg)
 {
-	return keel_get_dirty_log(obj, arg);
+	struct kvm_dirty_log *log = arg;
+
+	log->dirty_bitmap = user_pointer(log->dirty_bitmap);
+	return keel_get_dirty_log(obj, log);
 }
 
 static long clear_dirty_log(void *obj, void *arg)
 {
-	return keel_clear_dirty_log(obj, arg);
+	struct kvm_clear_dirty_log *log = arg;
+
+	log->dirty_bitmap = user_pointer(log->dirty_bitmap);
+	return keel_clear_dirty_log(obj, log);
 }
 
 static long reset_dirty_rings(void *obj, void *arg)
@@ -277,7 +292,10 @@ static int enable_manual_dirty_log(struct keel_vm *vm, u64 flags)
 	/* All set at first is of use only to who clears bits himself. */
 	if (flags == KVM_DIRTY_LOG_INITIALLY_SET)
 		return -EINVAL;
+	/* Not while a slot gets its bitmap, or one is read, by the old setting. */
+	mutex_lock(&vm->slots_lock);
 	WRITE_ONCE(vm->dirty_manual, flags);
+	mutex_unlock(&vm->slots_lock);
 	return 0;
 }
 

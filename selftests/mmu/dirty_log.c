@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* KVM_MEM_LOG_DIRTY_PAGES: which pages were written, by whom ever, and none forgotten. */
+#include <sys/wait.h>
 #include "dirty.h"
 #include "harness.h"
 
@@ -599,6 +600,55 @@ TEST_F(dirty_log, enabling)
 	EXPECT_ERR(EINVAL, self->vm->fd, KVM_ENABLE_CAP, &cap);
 	cap.flags = 0;
 	EXPECT_ERR(0, self->vm->fd, KVM_ENABLE_CAP, &cap);
+}
+
+/* ---- a 32-bit client ---------------------------------------------------------------- */
+
+/* As a 32-bit program calls the kernel; the argument lies below 4 GiB. */
+static long ioctl_32(int fd, u32 cmd, void *arg)
+{
+	long ret;
+
+	asm volatile("int $0x80" : "=a"(ret)
+		     : "a"(54L), "b"((long)fd), "c"((long)cmd), "d"(arg)
+		     : "r8", "r9", "r10", "r11", "memory");
+	return ret;
+}
+
+/* In a process of its own: a kernel without such calls kills it. */
+static bool kernel_takes_32(void)
+{
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	if (!pid)
+		_exit(ioctl_32(-1, KVM_GET_DIRTY_LOG, NULL) != -EBADF);
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
+/* It writes half of the pointer's field; the other half holds what was there before. */
+TEST_F(dirty_log, client_32bit)
+{
+	static struct kvm_clear_dirty_log clear = { .slot = SLOT, .num_pages = PAGES };
+	static struct kvm_dirty_log get = { .slot = SLOT };
+	static u64 map[WORDS];
+
+	if (!kernel_takes_32())
+		SKIP(return, "the kernel has no 32-bit system calls");
+	get.dirty_bitmap = (void *)((uintptr_t)map | 0xdead00000000);
+	clear.dirty_bitmap = get.dirty_bitmap;
+	WRITE(3 * PAGE, 70 * PAGE);
+	EXPECT_EQ(0, ioctl_32(self->vm->fd, KVM_GET_DIRTY_LOG, &get));
+	EXPECT_TRUE(map[0] == BIT(3) && map[1] == BIT(6) && !map[2]);
+
+	if (!vm_has_ext(self->vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2))
+		return;
+	set_manual(self->vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
+	WRITE(3 * PAGE, 70 * PAGE);
+	map[1] = 0;
+	EXPECT_EQ(0, ioctl_32(self->vm->fd, KVM_CLEAR_DIRTY_LOG, &clear));
+	CHECK_LOG(70);
 }
 
 TEST_MAIN
