@@ -352,11 +352,15 @@ int keel_pv_msr_get(struct keel_vcpu *vcpu, u32 msr, u64 *data)
 
 int keel_pv_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 {
+	int ret;
+
 	switch (msr) {
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:
 		vcpu->vm->clock.wall_msr = data;
-		return keel_clock_write_wall(vcpu, data) == -EFAULT ? -EFAULT : 0;
+		ret = keel_clock_write_wall(vcpu, data);
+		/* Who restores a guest may do so before its memory is there. */
+		return ret == -EFAULT && !host ? -EFAULT : 0;
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		keel_system_time_set(vcpu, data);

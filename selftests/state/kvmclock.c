@@ -132,6 +132,17 @@ TEST(wall_clock)
 	EXPECT_GE(ts.tv_sec + 2, (long)wall.sec + (long)(c.clock / 1000000000));
 }
 
+/* Who restores a guest may do so before its memory is there. */
+TEST(wall_clock_without_memory)
+{
+	struct vcpu *v = vcpu_create(vm_create(VM_IRQCHIP), 0);
+	void *mem = vm_add_mem(v->vm, FIRST_SLOT, 0, HIGH_GPA, PAGE);
+
+	ASSERT_EQ(0, munmap(mem, PAGE));
+	EXPECT_EQ(1, vcpu_try_set_msr(v, MSR_KVM_WALL_CLOCK, HIGH_GPA));
+	EXPECT_EQ(HIGH_GPA, vcpu_get_msr(v, MSR_KVM_WALL_CLOCK));
+}
+
 /* What one vCPU has read, no other reads an earlier time after. */
 static void guest_together(u64 cpu)
 {
