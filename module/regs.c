@@ -113,23 +113,19 @@ int keel_set_cr3(struct keel_vcpu *vcpu, unsigned long cr3)
 static int keel_cr4_check_change(struct keel_vcpu *vcpu, unsigned long cr4)
 {
 	unsigned long changed = cr4 ^ vcpu->cr4;
-	int ret;
 
-	if (vcpu->efer & EFER_LMA) {
-		if (!(cr4 & X86_CR4_PAE) || (changed & X86_CR4_LA57))
-			return 1;
-	} else if ((vcpu->cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && (changed & KEEL_CR4_PDPTE)) {
-		keel_need(vcpu, KEEL_R_CR3);
-		ret = keel_pdptrs_load(vcpu, vcpu->cr3);
-		if (ret)
-			return ret;
-	}
 	if (changed & cr4 & X86_CR4_PCIDE) {
 		keel_need(vcpu, KEEL_R_CR3);
 		if (!(vcpu->efer & EFER_LMA) || (vcpu->cr3 & X86_CR3_PCID_MASK))
 			return 1;
 	}
-	return 0;
+	if (vcpu->efer & EFER_LMA)
+		return !(cr4 & X86_CR4_PAE) || (changed & X86_CR4_LA57);
+	if (!(vcpu->cr0 & X86_CR0_PG) || !(cr4 & X86_CR4_PAE) || !(changed & KEEL_CR4_PDPTE))
+		return 0;
+	/* Last, since it changes what the guest has. */
+	keel_need(vcpu, KEEL_R_CR3);
+	return keel_pdptrs_load(vcpu, vcpu->cr3);
 }
 
 int keel_set_cr4(struct keel_vcpu *vcpu, unsigned long cr4)
