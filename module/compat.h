@@ -117,6 +117,11 @@ static inline int keel_follow_pte(struct vm_area_struct *vma, unsigned long addr
 	return 0;
 }
 #else
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+#define KEEL_PTES_OF(vma)	(vma)
+#else
+#define KEEL_PTES_OF(vma)	((vma)->vm_mm)
+#endif
 static inline int keel_follow_pte(struct vm_area_struct *vma, unsigned long addr,
 				  struct keel_host_pte *pte)
 {
@@ -124,11 +129,7 @@ static inline int keel_follow_pte(struct vm_area_struct *vma, unsigned long addr
 	pte_t *ptep;
 	int ret;
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
-	ret = follow_pte(vma, addr, &ptep, &ptl);
-#else
-	ret = follow_pte(vma->vm_mm, addr, &ptep, &ptl);
-#endif
+	ret = follow_pte(KEEL_PTES_OF(vma), addr, &ptep, &ptl);
 	if (ret)
 		return ret;
 	/* Sparse does not know that follow_pte() takes it. */
