@@ -98,7 +98,7 @@ struct keel_event {
  * @bytes: the instruction's bytes (decode assists)
  * @hw_reason: the vendor's exit code, for tracing, KVM_EXIT_FAIL_ENTRY and internal errors
  * @hw_info: the vendor's qualification, for tracing: two words
- * @vectoring: the event whose delivery the exit interrupted, type NONE if none
+ * @vectoring: the event whose delivery the exit interrupted; type NONE if none, the rest undefined
  */
 struct keel_exit {
 	u16 reason;

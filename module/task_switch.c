@@ -264,7 +264,7 @@ static int enter_new(struct task_switch *t, const struct tss32 *new)
 			return res < 0 ? TASK_FAIL : task_raise(t, X86_TRAP_GP, 0);
 	}
 	res = task_load_segments(t, new);
-	if (res == TASK_OK && t->event->has_error)
+	if (res == TASK_OK && t->event->type != KEEL_EVENT_NONE && t->event->has_error)
 		res = task_push_error(t);
 	if (res == TASK_OK && new->eip > vcpu->cs.limit)
 		return task_raise(t, X86_TRAP_GP, 0);

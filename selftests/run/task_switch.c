@@ -563,7 +563,20 @@ TEST_F(task, fault_with_error_code)
 	ASSERT_RUN(KVM_EXIT_HLT, self->v);
 	EXPECT_TASK(SEL_A);
 	EXPECT_EQ(AT(do_gp) + 3, vcpu_regs(self->v).rip);
+	EXPECT_EQ(self->a->gpr[ESP], vcpu_regs(self->v).rsp);
 	EXPECT_EQ(TYPE_TSS, type_of(self->gdt, SEL_D));
+}
+
+/* The fault's error code is no other switch's. */
+TEST_F(task, jmp_from_handler)
+{
+	set_gate(self->idt, VEC_GP, SEL_D);
+	self->d->eip = AT(do_jmp);
+	set_far(self->low, SEL_B);
+	START(do_gp);
+	RUN_TO_HLT(in_task);
+	EXPECT_TASK(SEL_B);
+	expect_loaded(_metadata, self->v, self->b, 0);
 }
 
 TEST_F(task, double_fault)
