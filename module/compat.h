@@ -75,6 +75,38 @@ static inline void keel_eventfd_signal(struct eventfd_ctx *ctx)
 #endif
 
 /*
+ * VMSCAPE: kernels that know of it take a barrier on the way to user mode, but only with KVM.
+ */
+#if defined(X86_BUG_VMSCAPE) && !IS_ENABLED(CONFIG_MITIGATION_VMSCAPE)
+static inline bool keel_host_lacks_exit_barrier(void)
+{
+	return boot_cpu_has_bug(X86_BUG_VMSCAPE) && !cpu_mitigations_off();
+}
+#else
+static inline bool keel_host_lacks_exit_barrier(void)
+{
+	return false;
+}
+#endif
+
+/*
+ * What newer kernels know of IA32_ARCH_CAPABILITIES.
+ */
+#ifndef ARCH_CAP_BHI_NO
+#define ARCH_CAP_BHI_NO		BIT_ULL(20)
+#endif
+#ifndef ARCH_CAP_GDS_NO
+#define ARCH_CAP_GDS_NO		BIT_ULL(26)
+#endif
+#ifndef ARCH_CAP_RFDS_NO
+#define ARCH_CAP_RFDS_NO	BIT_ULL(27)
+#define ARCH_CAP_RFDS_CLEAR	BIT_ULL(28)
+#endif
+#ifndef ARCH_CAP_ITS_NO
+#define ARCH_CAP_ITS_NO		BIT_ULL(62)
+#endif
+
+/*
  * 6.11 renamed immediate_exit for the kernel, which is to read it once: user space writes it.
  */
 #ifdef HINT_UNSAFE_IN_KVM

@@ -70,6 +70,8 @@ void keel_vcpu_put(struct keel_vcpu *vcpu)
 	vcpu->loaded = false;
 	keel_tsc_put(vcpu);
 	keel_ops.put(vcpu);
+	if (keel_host_lacks_exit_barrier())
+		indirect_branch_prediction_barrier();
 	keel_fpu_put(vcpu);
 }
 
