@@ -11,13 +11,19 @@
 
 /* ---- queueing --------------------------------------------------------------------- */
 
+/* Real mode pushes no error codes. */
+static bool pushes_error(struct keel_vcpu *vcpu, bool has_error)
+{
+	if (!has_error)
+		return false;
+	keel_need(vcpu, KEEL_R_CR0);
+	return vcpu->cr0 & X86_CR0_PE;
+}
+
 static void queue_exception(struct keel_vcpu *vcpu, u8 vector, bool has_error, u32 error,
 			    bool has_payload, u64 payload)
 {
-	/* Real mode pushes no error codes. */
-	keel_need(vcpu, KEEL_R_CR0);
-	if (!(vcpu->cr0 & X86_CR0_PE))
-		has_error = false;
+	has_error = pushes_error(vcpu, has_error);
 	if (keel_events_add_exception(&vcpu->events, vector, has_error, error,
 				      has_payload, payload) == KEEL_TRIPLE_FAULT)
 		keel_request_triple_fault(vcpu);
@@ -107,7 +113,8 @@ static void inject_exception(struct keel_vcpu *vcpu, bool again)
 	struct keel_event ev = {
 		.type = e->exc.type ?: KEEL_EVENT_EXCEPTION,
 		.vector = e->exc.vector,
-		.has_error = e->exc.has_error,
+		/* A client may have given one, or changed CR0 since. */
+		.has_error = pushes_error(vcpu, e->exc.has_error),
 		.error = e->exc.error,
 		.insn_len = e->exc.insn_len,
 	};

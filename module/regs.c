@@ -327,7 +327,9 @@ int keel_set_regs(struct keel_vcpu *vcpu, struct kvm_regs *regs)
 	g[KEEL_R13] = regs->r13;
 	g[KEEL_R14] = regs->r14;
 	g[KEEL_R15] = regs->r15;
-	keel_dirty(vcpu, KEEL_R_RSP);
+	/* RFLAGS.IF and TF have a say in what a shadow holds back. */
+	keel_need(vcpu, KEEL_R_SHADOW);
+	keel_dirty(vcpu, KEEL_R_RSP | KEEL_R_SHADOW);
 	keel_set_rip(vcpu, regs->rip);
 	keel_set_rflags(vcpu, regs->rflags);
 	/* An exception that has not been delivered belonged to the old registers. */

@@ -90,13 +90,13 @@ static void update_eoi_exits(struct vmx_vcpu *vmx)
 /*
  * vmx_apicv_fix_vector(): the interrupt whose delivery was interrupted, in @ev
  *
- * One that the local APIC has delivered is what it has in service.  Bochs 2.7 gives another vector
- * for it: VMX_Deliver_Virtual_Interrupt() leaves the IDT-vectoring information as it was.  One
- * of the PIC's, which software injects, is not in service.
+ * One that the local APIC has delivered is in service.  Bochs 2.7 gives another vector for it:
+ * VMX_Deliver_Virtual_Interrupt() leaves the IDT-vectoring information as it was.  One of the
+ * PIC's, which software injects, is not in service.
  */
 void vmx_apicv_fix_vector(struct vmx_vcpu *vmx, struct keel_event *ev)
 {
-	if (!vmx->entry_extint)
+	if (!vmx->entry_extint && !keel_lapic_in_service(&vmx->vcpu, ev->vector))
 		ev->vector = vmcs_read(GUEST_INTR_STATUS) >> SVI_SHIFT;
 }
 

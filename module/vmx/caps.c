@@ -126,14 +126,25 @@ static const char *find_lack(void)
 	return NULL;
 }
 
-static bool disabled_by_firmware(void)
+/*
+ * Of two bits, that counts which is for how the machine was booted, inside of SMX operation or
+ * outside; the kernel clears the feature flag of a CPU that has not got that one.
+ */
+#define FEAT_CTL_VMX	(FEAT_CTL_VMX_ENABLED_INSIDE_SMX | FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX)
+
+static bool vmx_locked_off(void)
 {
 	u64 feat_ctl;
 
-	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &feat_ctl))
+	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &feat_ctl) || !(feat_ctl & FEAT_CTL_LOCKED))
 		return false;
-	return (feat_ctl & FEAT_CTL_LOCKED) && !(feat_ctl & FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX);
+	return !(feat_ctl & FEAT_CTL_VMX) || !this_cpu_has(X86_FEATURE_VMX);
 }
+
+/* A kernel without KVM locks what the firmware has left open, and leaves VMX off. */
+#define LOCKED_OFF	(IS_ENABLED(CONFIG_KVM_INTEL) ?						\
+	"VMX (VT-x) is disabled by the firmware: turn it on in its setup (IA32_FEATURE_CONTROL)" :	\
+	"VMX (VT-x) is disabled (IA32_FEATURE_CONTROL): by the firmware, or by this kernel, which has no KVM for Intel")
 
 /*
  * vmx_ident(): NULL, or what keeps this CPU from running guests
@@ -147,8 +158,8 @@ const char *vmx_ident(void)
 
 	if (!(cpuid_ecx(1) & BIT(5)))
 		return "this CPU has no VMX (VT-x): CPUID 1 ECX bit 5 is 0";
-	if (disabled_by_firmware())
-		return "VMX (VT-x) is disabled by the firmware: turn it on in its setup (IA32_FEATURE_CONTROL)";
+	if (vmx_locked_off())
+		return LOCKED_OFF;
 	if (keel_host_fred())
 		return "this kernel takes its events by FRED, whose state keel does not switch: boot with fred=off";
 	lack = find_lack();
@@ -336,15 +347,33 @@ static int alloc_cpu_pages(void)
 	return 0;
 }
 
-/* Optional controls and extents of invalidation that may be in use: by MSR, as the first CPU had them. */
+#define ALLOWED_1(bits)	((u64)(bits) << 32)
+#define CPU2_OPTIONAL								\
+	(SECONDARY_EXEC_APIC_REGISTER_VIRT | SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY |	\
+	 SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE | SECONDARY_EXEC_ENABLE_VPID |	\
+	 SECONDARY_EXEC_PAUSE_LOOP_EXITING | SECONDARY_EXEC_ENABLE_PML |	\
+	 SECONDARY_EXEC_TSC_SCALING | SECONDARY_EXEC_ENCLS_EXITING |		\
+	 SECONDARY_EXEC_ENABLE_RDTSCP | SECONDARY_EXEC_ENABLE_INVPCID |		\
+	 SECONDARY_EXEC_ENABLE_USR_WAIT_PAUSE | SECONDARY_EXEC_RDRAND_EXITING |	\
+	 SECONDARY_EXEC_RDSEED_EXITING)
+#define EPT_OPTIONAL	(VMX_EPT_1GB_PAGE_BIT | VMX_EPT_AD_BIT | VMX_EPT_PAGE_WALK_5_BIT |	\
+			 VMX_EPT_EXTENT_CONTEXT_BIT | VMX_EPT_EXTENT_GLOBAL_BIT)
+#define VPID_OPTIONAL	(VMX_VPID_INVVPID_BIT | VMX_VPID_EXTENT_SINGLE_CONTEXT_BIT |	\
+			 VMX_VPID_EXTENT_GLOBAL_CONTEXT_BIT)
+
+/*
+ * What keel uses where it is there: the bits of each MSR, and those of them that the first CPU
+ * had.  The others must have them too.
+ */
 static struct {
 	u32 msr;
+	u64 optional;
 	u64 bits;
 } boot_cpu_caps[] = {
-	{ MSR_IA32_VMX_TRUE_PINBASED_CTLS },
-	{ MSR_IA32_VMX_TRUE_PROCBASED_CTLS },
-	{ MSR_IA32_VMX_PROCBASED_CTLS2 },
-	{ MSR_IA32_VMX_EPT_VPID_CAP },
+	{ MSR_IA32_VMX_TRUE_PINBASED_CTLS, ALLOWED_1(PIN_BASED_VMX_PREEMPTION_TIMER) },
+	{ MSR_IA32_VMX_TRUE_PROCBASED_CTLS, ALLOWED_1(CPU_BASED_TPR_SHADOW) },
+	{ MSR_IA32_VMX_PROCBASED_CTLS2, ALLOWED_1(CPU2_OPTIONAL) },
+	{ MSR_IA32_VMX_EPT_VPID_CAP, EPT_OPTIONAL | (u64)VPID_OPTIONAL << 32 },
 };
 
 static void read_boot_cpu_caps(void)
@@ -353,9 +382,7 @@ static void read_boot_cpu_caps(void)
 
 	for (i = 0; i < ARRAY_SIZE(boot_cpu_caps); i++) {
 		rdmsrl(boot_cpu_caps[i].msr, boot_cpu_caps[i].bits);
-		/* The low half of controls says what must be 1, the high half what may be. */
-		if (boot_cpu_caps[i].msr != MSR_IA32_VMX_EPT_VPID_CAP)
-			boot_cpu_caps[i].bits &= GENMASK_ULL(63, 32);
+		boot_cpu_caps[i].bits &= boot_cpu_caps[i].optional;
 	}
 }
 
@@ -420,11 +447,13 @@ void vmx_hw_teardown(void)
 static bool cpu_fits(void)
 {
 	const struct vmx_caps *c = &vmx_caps;
-	u64 basic;
+	u64 basic, misc;
 
 	return (cpuid_ecx(1) & BIT(5)) && !find_lack() && has_boot_cpu_caps() &&
 	       !rdmsrl_safe(MSR_IA32_VMX_BASIC, &basic) &&
 	       vmx_basic_vmcs_revision_id(basic) == c->revision &&
+	       !rdmsrl_safe(MSR_IA32_VMX_MISC, &misc) &&
+	       vmx_misc_preemption_timer_rate(misc) == c->timer_shift &&
 	       adjust(MSR_IA32_VMX_TRUE_PINBASED_CTLS, c->pin) == c->pin &&
 	       adjust(MSR_IA32_VMX_TRUE_PROCBASED_CTLS, c->cpu) == c->cpu &&
 	       adjust(MSR_IA32_VMX_PROCBASED_CTLS2, c->cpu2) == c->cpu2 &&
@@ -443,7 +472,7 @@ static bool feature_control_ok(void)
 		feat_ctl |= FEAT_CTL_LOCKED | FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX;
 		return !wrmsrl_safe(MSR_IA32_FEAT_CTL, feat_ctl);
 	}
-	return feat_ctl & FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX;
+	return !vmx_locked_off();
 }
 
 /*

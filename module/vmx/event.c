@@ -32,6 +32,17 @@ static u8 event_type(const struct keel_event *ev)
 	return ev->type;
 }
 
+/* It is on its way in already, and must find nothing that blocks it. */
+static void open_for_nmi(struct keel_vcpu *vcpu)
+{
+	keel_need(vcpu, KEEL_R_SHADOW);
+	if (!vcpu->int_shadow && !vcpu->events.nmi_masked)
+		return;
+	vcpu->int_shadow = 0;
+	vcpu->events.nmi_masked = false;
+	keel_dirty(vcpu, KEEL_R_SHADOW);
+}
+
 void vmx_inject(struct keel_vcpu *vcpu, const struct keel_event *ev)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -41,8 +52,11 @@ void vmx_inject(struct keel_vcpu *vcpu, const struct keel_event *ev)
 		return;
 	vmx->entry_info = INTR_INFO_VALID_MASK | hw_types[type] | ev->vector |
 			  (ev->has_error ? INTR_INFO_DELIVER_CODE_MASK : 0);
-	vmx->entry_error = ev->error;
+	/* AMD's have 32 bits, which a client may have taken from there. */
+	vmx->entry_error = (u16)ev->error;
 	vmx->entry_len = 0;
+	if (type == KEEL_EVENT_NMI)
+		open_for_nmi(vcpu);
 	vmx->entry_extint = vcpu->apicv && type == KEEL_EVENT_IRQ &&
 			    !keel_lapic_in_service(vcpu, ev->vector);
 	/* Without a length, that of the plain forms; 0 is not allowed everywhere. */

@@ -338,6 +338,9 @@ void vmx_decode_exit(struct keel_vcpu *vcpu, struct keel_exit *exit)
 		vmx_cancel_inject(vcpu, &exit->vectoring);
 		return;
 	}
+	/* The shadow that an NMI waits for may have ended with interrupts off: without a window. */
+	if (unlikely(vmx->windows & KEEL_WIN_NMI))
+		keel_request(vcpu, KEEL_REQ_EVENT);
 	vmx_decode_vectoring(vmx, &exit->vectoring);
 	decode_reason(vmx, exit, (u16)vmx->exit_reason);
 }

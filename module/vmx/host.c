@@ -183,11 +183,18 @@ void vmx_update_host_state(struct vmx_vcpu *vmx)
  * VM entry loads DEBUGCTL, and the exit clears it: branch records and traces of the host stop,
  * and go on after.  Records of PEBS go to a linear address, which in the guest is the guest's:
  * they must not be made there (SDM vol. 3, 'Debug Store (DS) Mechanism', 'Processor Event Based
- * Sampling').  Other counters count on in the guest.
+ * Sampling').  Other counters count on in the guest, and stop for its SMIs if for the host's.
  */
-void vmx_stop_host_perf(struct vmx_host_perf *perf)
+void vmx_stop_host_perf(struct vmx_vcpu *vmx, struct vmx_host_perf *perf)
 {
+	u64 freeze;
+
 	perf->debugctl = native_read_msr(MSR_IA32_DEBUGCTLMSR);
+	freeze = perf->debugctl & DEBUGCTLMSR_FREEZE_IN_SMM;
+	if (unlikely(freeze != vmx->host_freeze)) {
+		vmx->host_freeze = freeze;
+		vmcs_write(GUEST_IA32_DEBUGCTL, vmx->vcpu.sysmsr.debugctl | freeze);
+	}
 	perf->pebs = 0;
 	if (!vmx_caps.pebs)
 		return;

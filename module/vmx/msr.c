@@ -208,7 +208,7 @@ void vmx_push_sysmsr(struct vmx_vcpu *vmx)
 	vmcs_write(GUEST_SYSENTER_ESP, m->sysenter_esp);
 	vmcs_write(GUEST_SYSENTER_EIP, m->sysenter_eip);
 	vmcs_write(GUEST_IA32_PAT, m->pat);
-	vmcs_write(GUEST_IA32_DEBUGCTL, m->debugctl);
+	vmcs_write(GUEST_IA32_DEBUGCTL, m->debugctl | vmx->host_freeze);
 	if (m->spec_ctrl && !vmx->spec_open)
 		vmx_msr_bitmap_update(vmx);
 	if (!vmx->vcpu.loaded)
@@ -257,6 +257,8 @@ void vmx_put_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 	if (likely(!(vmx->vcpu.dirty & KEEL_R_SYSMSR)))
 		rdmsrl(MSR_KERNEL_GS_BASE, vmx->vcpu.sysmsr.kernel_gs_base);
 	write_syscall_msrs(cpu, &cpu->host, vmx->use_tsc_aux);
-	if (unlikely(vmx->use_umwait))
+	/* If it is another one, the host has changed its own meanwhile, by an interrupt. */
+	if (unlikely(vmx->use_umwait) &&
+	    native_read_msr(MSR_IA32_UMWAIT_CONTROL) == vmx->umwait_control)
 		wrmsrl(MSR_IA32_UMWAIT_CONTROL, cpu->umwait);
 }

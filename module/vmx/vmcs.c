@@ -272,6 +272,9 @@ static void push_shadow(struct keel_vcpu *vcpu, bool moved)
 	if (vcpu->events.nmi_masked)
 		info |= GUEST_INTR_STATE_NMI;
 	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, info);
+	/* A shadow is not for a CPU that halts ('Checks on Guest Non-Register State'). */
+	if (info && unlikely(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT))
+		vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
 }
 
 static void push_crs(struct vmx_vcpu *vmx, u32 mask)

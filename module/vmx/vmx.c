@@ -385,8 +385,6 @@ static void before_entry(struct vmx_vcpu *vmx)
 		open_dr(vmx, vcpu->dr_open);
 	if (unlikely(vmx->dr_opened))
 		set_debugreg(vcpu->dr6, 6);
-	if (unlikely(vcpu->cr2 != read_cr2()))
-		native_write_cr2(vcpu->cr2);
 	if (unlikely(READ_ONCE(vcpu->vm->logging) != vmx->logging) && vmx->pml)
 		vmx_pml_follow(vmx, !vmx->logging);
 	if (vmx_caps.apicv && vcpu->lapic)
@@ -476,16 +474,18 @@ static void vmx_enter(struct keel_vcpu *vcpu)
 	struct vmx_host_perf perf;
 
 	before_entry(vmx);
-	vmx_stop_host_perf(&perf);
+	vmx_stop_host_perf(vmx, &perf);
 	if (vmx_caps.l1d_flush)
 		flush_l1d(vmx);
 
 	keel_guest_context_enter();
+	/* CR2 is in no VMCS.  Nothing that can be traced comes between: it might cause a page fault. */
+	if (unlikely(vcpu->cr2 != native_read_cr2()))
+		native_write_cr2(vcpu->cr2);
 	vmx->result = vmx_switch(vcpu->gpr, &vmx->sw);
+	vcpu->cr2 = native_read_cr2();
 	keel_guest_context_exit();
 
-	/* First of all: a page fault of the host's would take it. */
-	vcpu->cr2 = read_cr2();
 	vmx_resume_host_perf(&perf);
 	if (likely(vmx->result == SWITCH_EXIT)) {
 		vmx->exit_reason = vmcs_read(VM_EXIT_REASON);

@@ -113,6 +113,7 @@ struct vmx_host_state {
  * @dr_opened: debug registers are the guest's own for this run, see vcpu->dr_open
  * @use_tsc_aux, @use_umwait: the guest can see these MSRs
  * @umwait_control: IA32_UMWAIT_CONTROL
+ * @host_freeze: DEBUGCTLMSR_FREEZE_IN_SMM, if the host has set it
  * @timer_armed: the preemption timer counts
  * @apicv_on: the controls say so; vcpu->apicv is what is wanted
  * @eoi_exits: EOI-exit bitmap
@@ -142,6 +143,7 @@ struct vmx_vcpu {
 	bool owned_stale;
 	bool spec_open, dr_opened, use_tsc_aux, use_umwait;
 	u32 umwait_control;
+	u64 host_freeze;
 	bool timer_armed;
 	bool apicv_on;
 	u64 eoi_exits[4];
@@ -196,7 +198,7 @@ void vmx_init_host_state(struct vmx_vcpu *vmx);
 void vmx_load_host_state(struct vmx_vcpu *vmx, struct vmx_cpu *cpu);
 void vmx_put_host_state(struct vmx_vcpu *vmx, struct vmx_cpu *cpu);
 void vmx_update_host_state(struct vmx_vcpu *vmx);
-void vmx_stop_host_perf(struct vmx_host_perf *perf);
+void vmx_stop_host_perf(struct vmx_vcpu *vmx, struct vmx_host_perf *perf);
 void vmx_resume_host_perf(const struct vmx_host_perf *perf);
 int vmx_l1d_flush_setup(void);
 void vmx_l1d_flush_free(void);

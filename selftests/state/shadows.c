@@ -171,6 +171,71 @@ TEST_F(shadows, nmi_goes_first)
 	EXPECT_EQ((uintptr_t)second, irq_rip);
 }
 
+/* ---- where RFLAGS changes in a shadow --------------------------------------------------- */
+
+static void on_nmi_in_loop(struct trap_frame *f)
+{
+	extern const char out_of_loop[];
+
+	nmi_rip = f->rip;
+	f->rip = (uintptr_t)out_of_loop;
+}
+
+static void guest_sti_cli(void)
+{
+	guest_handlers[VEC_NMI] = on_nmi_in_loop;
+	asm volatile("outl %%eax, %%dx\n"
+		     ".globl to_cli\nto_cli: cli\n"
+		     ".globl in_loop\nin_loop: jmp in_loop\n"
+		     ".globl out_of_loop\nout_of_loop:" : : "a"(1), "d"(PORT_SYNC) : "memory");
+	guest_done();
+}
+
+/* An NMI that STI holds back comes behind the next instruction, whatever that does to RFLAGS.IF. */
+TEST_F_TIMEOUT(shadows, nmi_behind_sti_and_cli, 20)
+{
+	extern const char to_cli[], in_loop[];
+	struct kvm_regs r;
+
+	if (is_kvm() && host_is_intel())
+		SKIP(return, "KVM waits for an interrupt window, which does not open");
+	vcpu_long(self->v, guest_sti_cli, 0);
+	ASSERT_SYNC(1, self->v);
+	set_shadow(self->v, KVM_X86_SHADOW_INT_STI, true);
+	r = vcpu_regs(self->v);
+	r.rip = (uintptr_t)to_cli;
+	vcpu_set_regs(self->v, r);
+	ASSERT_DONE(self->v);
+	if (!host_is_tcg() && !test_bochs_svm)
+		EXPECT_EQ((uintptr_t)in_loop, nmi_rip);
+}
+
+static void guest_exit_in_shadow(void)
+{
+	asm volatile("sti; outl %%eax, %%dx\n"
+		     ".globl elsewhere\nelsewhere: nop" : : "a"(1), "d"(PORT_SYNC) : "memory");
+	guest_done();
+}
+
+/* User space moves the guest out of a shadow, with interrupts off again: there is none any more. */
+TEST_F(shadows, set_regs_in_shadow)
+{
+	extern const char elsewhere[];
+	struct kvm_regs r;
+
+	if (is_kvm() && host_is_intel())
+		SKIP(return, "KVM enters with blocking by STI and RFLAGS.IF 0, which fails");
+	vcpu_long(self->v, guest_exit_in_shadow, 0);
+	ASSERT_SYNC(1, self->v);
+	r = vcpu_regs(self->v);
+	r.rip = (uintptr_t)elsewhere;
+	r.rflags = FLAG_FIXED;
+	vcpu_set_regs(self->v, r);
+	ASSERT_DONE(self->v);
+}
+
+/* ---- single steps ----------------------------------------------------------------------- */
+
 static bool stepped_at(const char *where)
 {
 	unsigned int i;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* KVM_SET_VCPU_EVENTS: what is put in is what the guest gets. */
+#include <string.h>
 #include "harness.h"
 #include "state.h"
 
@@ -110,6 +111,55 @@ TEST_F(vcpu_events, nmi_injected)
 	must(self->v->fd, KVM_SET_VCPU_EVENTS, &self->e);
 	ASSERT_SYNC(2, self->v);
 	EXPECT_EQ(VEC_NMI, vec_seen);
+}
+
+/* Blocked already, by its own delivery. */
+TEST_F(vcpu_events, nmi_injected_and_masked)
+{
+	struct kvm_vcpu_events back;
+
+	self->e.nmi.injected = 1;
+	self->e.nmi.masked = 1;
+	must(self->v->fd, KVM_SET_VCPU_EVENTS, &self->e);
+	ASSERT_SYNC(2, self->v);
+	EXPECT_EQ(VEC_NMI, vec_seen);
+	must(self->v->fd, KVM_GET_VCPU_EVENTS, &back);
+	EXPECT_EQ(0, back.nmi.masked);
+}
+
+/* Intel's error codes have 16 bits. */
+TEST_F(vcpu_events, error_code_of_32_bits)
+{
+	self->e.exception.injected = 1;
+	self->e.exception.nr = VEC_GP;
+	self->e.exception.has_error_code = 1;
+	self->e.exception.error_code = 0xabcd1238;
+	must(self->v->fd, KVM_SET_VCPU_EVENTS, &self->e);
+	ASSERT_SYNC(2, self->v);
+	EXPECT_EQ(VEC_GP, vec_seen);
+	EXPECT_EQ(host_is_intel() ? 0x1238 : 0xabcd1238, err_seen);
+}
+
+/* Real mode knows no error codes. */
+TEST_F(vcpu_events, error_code_in_real_mode)
+{
+	u8 *low = self->v->vm->low;
+	struct kvm_regs r;
+
+	*(u32 *)(low + VEC_GP * 4) = 0x9000;
+	memcpy(low + 0x9000, "\xe6\x99", 2);	/* OUT 99h, AL */
+	vcpu_mode(self->v, MODE_REAL, 0x9100);
+	r = vcpu_regs(self->v);
+	r.rsp = 0x8000;
+	vcpu_set_regs(self->v, r);
+	self->e.exception.injected = 1;
+	self->e.exception.nr = VEC_GP;
+	self->e.exception.has_error_code = 1;
+	must(self->v->fd, KVM_SET_VCPU_EVENTS, &self->e);
+	ASSERT_RUN(KVM_EXIT_IO, self->v);
+	r = vcpu_regs(self->v);
+	EXPECT_EQ(0x9000, r.rip);
+	EXPECT_EQ(0x8000 - 6, r.rsp);
 }
 
 /*
