@@ -92,8 +92,11 @@
 	mov	SWITCH_GUEST_SPEC(%rsi), %eax
 	xor	%edx, %edx
 	mov	$MSR_IA32_SPEC_CTRL, %ecx
+	/* A bit that this CPU lacks and another one had let the guest set: it runs with the host's. */
+.Lguest_spec_write_\@:
 	wrmsr
 .Lguest_spec_done_\@:
+	_ASM_EXTABLE(.Lguest_spec_write_\@, .Lguest_spec_done_\@)
 .endm
 
 .macro host_spec_ctrl
