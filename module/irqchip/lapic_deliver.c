@@ -82,6 +82,9 @@ static bool accept_vector(struct keel_lapic *apic, u8 vector, bool trig_level)
 	/* Already waiting: whoever set it has kicked or is about to. */
 	if (lapic_vec_test_and_set(apic->page, LAPIC_IRR, vector))
 		return true;
+	/* The CPU has come to deliver meanwhile, and may have overwritten the bit: twice, or once. */
+	if (unlikely(READ_ONCE(apic->vcpu->apicv)))
+		return post_vector(apic, vector, trig_level);
 	WRITE_ONCE(apic->irr_hint, true);
 	notify(apic->vcpu, KEEL_REQ_EVENT);
 	return true;
