@@ -74,9 +74,30 @@ int keel_pred_cmd_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 	return 0;
 }
 
+/* What a CPU without the bug says, or would if it were new enough. */
+static const struct {
+	u32 bug;
+	u64 no;
+} unaffected[] = {
+	{ X86_BUG_CPU_MELTDOWN, ARCH_CAP_RDCL_NO },
+	{ X86_BUG_SPEC_STORE_BYPASS, ARCH_CAP_SSB_NO },
+	{ X86_BUG_MDS, ARCH_CAP_MDS_NO },
+	{ X86_BUG_TAA, ARCH_CAP_TAA_NO },
+#ifdef X86_BUG_GDS
+	{ X86_BUG_GDS, ARCH_CAP_GDS_NO },
+#endif
+#ifdef X86_BUG_RFDS
+	{ X86_BUG_RFDS, ARCH_CAP_RFDS_NO },
+#endif
+#ifdef X86_BUG_ITS
+	{ X86_BUG_ITS, ARCH_CAP_ITS_NO },
+#endif
+};
+
 u64 keel_arch_capabilities(void)
 {
 	u64 data = 0;
+	int i;
 
 	if (boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES)) {
 		rdmsrl(MSR_IA32_ARCH_CAPABILITIES, data);
@@ -84,18 +105,15 @@ u64 keel_arch_capabilities(void)
 			ARCH_CAP_SKIP_VMENTRY_L1DFLUSH | ARCH_CAP_SSB_NO | ARCH_CAP_MDS_NO |
 			ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_TAA_NO | ARCH_CAP_SBDR_SSDP_NO |
 			ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO | ARCH_CAP_FB_CLEAR |
-			ARCH_CAP_RRSBA | ARCH_CAP_PBRSB_NO;
+			ARCH_CAP_RRSBA | ARCH_CAP_PBRSB_NO | ARCH_CAP_GDS_NO |
+			ARCH_CAP_RFDS_NO | ARCH_CAP_RFDS_CLEAR | ARCH_CAP_BHI_NO | ARCH_CAP_ITS_NO;
 	}
 	/* The page-size-change machine check is the host's to prevent: keel_caps.nx_large. */
 	data |= ARCH_CAP_PSCHANGE_MC_NO;
-	if (!boot_cpu_has_bug(X86_BUG_CPU_MELTDOWN))
-		data |= ARCH_CAP_RDCL_NO;
-	if (!boot_cpu_has_bug(X86_BUG_SPEC_STORE_BYPASS))
-		data |= ARCH_CAP_SSB_NO;
-	if (!boot_cpu_has_bug(X86_BUG_MDS))
-		data |= ARCH_CAP_MDS_NO;
-	if (!boot_cpu_has_bug(X86_BUG_TAA))
-		data |= ARCH_CAP_TAA_NO;
+	for (i = 0; i < ARRAY_SIZE(unaffected); i++) {
+		if (!boot_cpu_has_bug(unaffected[i].bug))
+			data |= unaffected[i].no;
+	}
 	return data;
 }
 
