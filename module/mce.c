@@ -220,7 +220,10 @@ void keel_deliver_machine_check(void)
 	do_machine_check(&regs);
 }
 #else
+/* As such a kernel does with those of its own. */
 void keel_deliver_machine_check(void)
 {
+	pr_emerg("keel: machine check in a guest on CPU %d: this kernel has no handler for it\n",
+		 smp_processor_id());
 }
 #endif
