@@ -242,7 +242,7 @@ run_job()
 	tcg)		job_selftests tcg amd-tcg cloud keel 120 200 600 "${ONE_GIB[@]}" ;;
 	bochs)		job_selftests bochs amd-bochs cloud keel 200 120 900 ;;
 	debug-tcg)	job_selftests debug-tcg amd-tcg debug keel 300 600 1800 --kmemleak ;;
-	debug-intel)	job_selftests debug-intel intel-bochs debug keel 1200 1200 5400 ;;
+	debug-intel)	job_selftests debug-intel intel-bochs debug keel 1200 1200 5400 --khz 120000 ;;
 	fail-nth)	job_fail_nth ;;
 	oracle-tcg)	job_selftests oracle-tcg amd-tcg cloud kvm 120 200 900 "${ONE_GIB[@]}" ;;
 	oracle-bochs)	job_selftests oracle-bochs amd-bochs cloud kvm 200 120 900 ;;
@@ -258,6 +258,7 @@ run_job()
 	e2e-intel)	job_e2e cloud keel 1 --host intel-bochs --memory 256 ;;
 	e2e-intel-kvm)	job_e2e cloud kvm 1 --host intel-bochs --memory 256 ;;
 	e2e-debug)	job_e2e debug keel 1 --timeout 3000 ;;
+	e2e-debug-intel)	job_e2e debug keel 1 --host intel-bochs --memory 256 --timeout 5400 ;;
 	e2e-*)		IFS=- read -r _ device cpus <<<"$job"; job_e2e cloud "$device" "$cpus" ;;
 	life)		job_life ;;
 	terminal)	job_terminal ;;
@@ -386,7 +387,7 @@ case " ${pending[*]} " in
 		build "module" build_module cloud || pending=(unit) ;;
 	esac
 	case " ${pending[*]} " in
-	*' debug-'*|*'-debug '*|*' fail-nth '*)
+	*' debug-'*|*'-debug '*|*'-debug-'*|*' fail-nth '*)
 		# Half an hour where it has to be built.
 		"$TESTHOST/fetch.sh" debug >/dev/null ||
 			{ emit "not ok - fetch the debug kernel"; closing; exit 1; }
