@@ -28,6 +28,7 @@
 #else
 
 #include <linux/context_tracking.h>
+#include <linux/cpu.h>
 #include <linux/eventfd.h>
 #include <linux/hardirq.h>
 #include <linux/hrtimer.h>
@@ -38,6 +39,7 @@
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <asm/cpufeature.h>
 #include <linux/rcutree.h>
 #include <linux/smp.h>
 #include <linux/vtime.h>

@@ -545,9 +545,10 @@ static int handle_again(struct keel_vcpu *vcpu)
 {
 	struct keel_exit exit = vcpu->failed_exit;
 
-	/* The client may have moved the guest elsewhere (reset it, say). */
+	/* The client may have moved the guest elsewhere (reset it, say), or have an exception for it. */
 	keel_need(vcpu, KEEL_R_SHADOW);
-	if (keel_rip(vcpu) != vcpu->failed_rip || !vcpu->int_shadow)
+	if (keel_rip(vcpu) != vcpu->failed_rip || !vcpu->int_shadow ||
+	    vcpu->events.exc.injected || vcpu->events.exc.pending)
 		return KEEL_RESUME;
 	return keel_handle_exit(vcpu, &exit);
 }

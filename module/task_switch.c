@@ -200,8 +200,8 @@ static int link_tasks(struct task_switch *t)
 	if (res != TASK_OK)
 		return res;
 	res = link_old(t);
-	if (res < 0 && take)
-		task_replace(t, &t->new_type, type | TYPE_BUSY, type);
+	if (res < 0 && take && task_replace(t, &t->new_type, type | TYPE_BUSY, type) != TASK_OK)
+		return TASK_FAIL;
 	return res;
 }
 

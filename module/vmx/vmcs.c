@@ -269,12 +269,12 @@ static void push_shadow(struct keel_vcpu *vcpu, bool moved)
 	if (info)
 		pending = (pending & ~(unsigned long)DR_STEP) | (step ? DR_STEP : 0);
 	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, pending);
-	if (vcpu->events.nmi_masked)
-		info |= GUEST_INTR_STATE_NMI;
-	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, info);
 	/* A shadow is not for a CPU that halts ('Checks on Guest Non-Register State'). */
 	if (info && unlikely(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT))
 		vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
+	if (vcpu->events.nmi_masked)
+		info |= GUEST_INTR_STATE_NMI;
+	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, info);
 }
 
 static void push_crs(struct vmx_vcpu *vmx, u32 mask)

@@ -462,8 +462,10 @@ TEST_F(dirty_log, hugetlb)
 	reserve("2");
 	mem = mmap(NULL, 2 * PAGE_2M, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
-	if (mem == MAP_FAILED)
+	if (mem == MAP_FAILED) {
+		reserve("0");
 		SKIP(return, "no huge pages are reserved");
+	}
 	ASSERT_EQ(0, vm_slot(self->vm, SLOT, 0, 0, 0, NULL));
 	ASSERT_EQ(0, vm_slot(self->vm, SLOT, LOG, GPA, 2 * PAGE_2M, mem));
 	WRITE(0, 300 * PAGE, 600 * PAGE);
