@@ -187,6 +187,45 @@ TEST_F(lapic, task_priority_x2)
 	RUN_GUEST(guest_tpr, 1);
 }
 
+/* What waits for RFLAGS.IF waits over exits and entries, too. */
+static void guest_interrupts_off(u64 x2)
+{
+	u32 i, r[4];
+
+	enable(x2);
+	guest_handlers[0x61] = on_irq;
+	for (i = 0; i < 3; i++) {
+		self_ipi(0x61);
+		cpuid(0, 0, r);
+		G_EQ(n_order, i);
+		guest_sync(i);
+		G_EQ(n_order, i);
+		sti_nop_cli();
+		G_EQ(n_order, i + 1);
+	}
+	guest_done();
+}
+
+static void interrupts_off(struct __test_metadata *_metadata, struct vcpu *v, u64 x2)
+{
+	u32 i;
+
+	vcpu_long(v, guest_interrupts_off, x2);
+	for (i = 0; i < 3; i++)
+		ASSERT_SYNC(i, v);
+	ASSERT_DONE(v);
+}
+
+TEST_F(lapic, interrupts_off)
+{
+	interrupts_off(_metadata, self->v, 0);
+}
+
+TEST_F(lapic, interrupts_off_x2)
+{
+	interrupts_off(_metadata, self->v, 1);
+}
+
 static void on_nested(struct trap_frame *f)
 {
 	order[n_order++] = f->vec;

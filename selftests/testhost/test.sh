@@ -246,7 +246,8 @@ run_job()
 	fail-nth)	job_fail_nth ;;
 	oracle-tcg)	job_selftests oracle-tcg amd-tcg cloud kvm 120 200 900 "${ONE_GIB[@]}" ;;
 	oracle-bochs)	job_selftests oracle-bochs amd-bochs cloud kvm 200 120 900 ;;
-	oracle-intel)	job_selftests oracle-intel intel-bochs cloud kvm 200 120 900 ;;
+	oracle-intel)	job_selftests oracle-intel intel-bochs cloud kvm 200 120 900 \
+				--kvm-params pml=0 ;;
 	intel)		job_selftests intel intel-bochs cloud keel 200 120 900 ;;
 	intel-noapicv)
 		groups="abi run irq state"
