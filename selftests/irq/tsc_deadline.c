@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "harness.h"
@@ -202,6 +203,56 @@ TEST_F(deadline, by_cpu_timer)
 	trace_exits(false);
 	seen = file_says(TRACING "/trace", is_kvm() ? "PREEMPTION_TIMER" : "reason timer");
 	EXPECT_TRUE(seen);
+}
+
+/* ---- RFLAGS.IF ---------------------------------------------------------------------- */
+
+static volatile u32 with_if_off;
+
+static void on_quick_tick(struct trap_frame *f)
+{
+	with_if_off += !(f->flags & FLAG_IF);
+	ticks++;
+	apic_eoi();
+}
+
+/* Its time comes with interrupts off, among exits and fresh pages. */
+static void guest_flag(u64 x2)
+{
+	u32 i, r[4];
+
+	start(x2);
+	guest_handlers[VEC] = on_quick_tick;
+	for (i = 0; i < 512; i++) {
+		arm(rdtsc() + 1000 + i * 16);
+		MMIO(u64, HIGH_GPA + i * PAGE) = i;
+		cpuid(0, 0, r);
+		G_EQ(MMIO(u64, HIGH_GPA + i * PAGE), i);
+		sti_nop_cli();
+		G_EQ(with_if_off, 0);
+	}
+	G_ASSERT(ticks);
+	guest_done();
+}
+
+static void flag(struct __test_metadata *_metadata, struct vcpu *v, u64 x2)
+{
+	u8 *mem = vm_add_mem(v->vm, FIRST_SLOT, 0, HIGH_GPA, 512 * PAGE);
+
+	madvise(mem, 512 * PAGE, MADV_NOHUGEPAGE);
+	vcpu_long(v, guest_flag, x2);
+	ASSERT_DONE(v);
+	ksft_print_msg("note: %u interrupts\n", ticks);
+}
+
+TEST_F(deadline, waits_for_flag)
+{
+	flag(_metadata, self->v, 0);
+}
+
+TEST_F(deadline, waits_for_flag_x2)
+{
+	flag(_metadata, self->v, 1);
 }
 
 /* ---- more than one deadline --------------------------------------------------------- */

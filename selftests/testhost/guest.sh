@@ -13,6 +13,7 @@
 #   --set NAME=VALUE a variable for the script; any number of times
 #   --timeout S      seconds for all of it
 #   --module FILE, --launcher FILE    (default: this tree's)
+#   --keel-params S  parameters of the module
 #   --kernel NAME    an emulated host's kernel: cloud, debug
 #   --log FILE       keep the emulated host's kernel log
 #
@@ -23,6 +24,7 @@ set -u
 NET=172.30.0.1
 
 host='' device=keel cpus=2 memory=512 host_cpus=2 script='' timeout='' kernel=cloud log='' fresh=''
+keel_params=''
 module=$TOP/module/keel.ko launcher=$TOP/userspace/keel sets=()
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -30,9 +32,10 @@ while [ $# -gt 0 ]; do
 		[ $# -ge 2 ] || die "$1 wants a value"
 		printf -v "${1#--}" %s "$2" ;;
 	--host-cpus)	host_cpus=$2 ;;
+	--keel-params)	keel_params=$2 ;;
 	--set)		sets+=("$2") ;;
 	--fresh)	fresh=1; shift; continue ;;
-	*)		sed -n '3,21s/^# \{0,1\}//p' "$0" >&2; exit 1 ;;
+	*)		sed -n '3,22s/^# \{0,1\}//p' "$0" >&2; exit 1 ;;
 	esac
 	shift 2
 done
@@ -73,7 +76,8 @@ run_native()
 {
 	local loaded=
 	if [ "$device" = keel ] && [ ! -e /dev/keel ]; then
-		insmod "$module" || die "this machine does not take $module"
+		# shellcheck disable=SC2086
+		insmod "$module" $keel_params || die "this machine does not take $module"
 		loaded=1
 	fi
 	busybox sh "$TESTHOST/guest-run" "/dev/$device" "$launcher" "$guest/vmlinuz" \
@@ -100,6 +104,7 @@ run_emulated()
 	# Time that passes slowly has fewer of the timer's interrupts, the guest's and the host's.
 	[ "$host" = "${host%-bochs}" ] || args+=(--khz 100000)
 	[ -z "$log" ] || args+=(--log "$log")
+	[ -z "$keel_params" ] || args+=(--keel-params "$keel_params")
 	if [ -n "$script" ]; then
 		args+=(--drive "$script_disk" --timeout "${timeout:-1200}")
 	else

@@ -259,7 +259,9 @@ run_job()
 	e2e-intel)	job_e2e cloud keel 1 --host intel-bochs --memory 256 ;;
 	e2e-intel-kvm)	job_e2e cloud kvm 1 --host intel-bochs --memory 256 ;;
 	e2e-debug)	job_e2e debug keel 1 --timeout 3000 ;;
-	e2e-debug-intel)	job_e2e debug keel 1 --host intel-bochs --memory 256 --timeout 5400 ;;
+	e2e-debug-intel)
+		job_e2e debug keel 1 --host intel-bochs --memory 256 --timeout 5400 \
+			--keel-params apicv=0 ;;
 	e2e-*)		IFS=- read -r _ device cpus <<<"$job"; job_e2e cloud "$device" "$cpus" ;;
 	life)		job_life ;;
 	terminal)	job_terminal ;;
