@@ -129,7 +129,7 @@ TEST_F(vcpu_events, nmi_injected_and_masked)
 	EXPECT_EQ(0, back.nmi.masked);
 }
 
-/* Intel's error codes have 16 bits. */
+/* Intel's error codes have 16 bits, and Bochs's AMD CPUs push no more. */
 TEST_F(vcpu_events, error_code_of_32_bits)
 {
 	self->e.exception.injected = 1;
@@ -139,7 +139,7 @@ TEST_F(vcpu_events, error_code_of_32_bits)
 	must(self->v->fd, KVM_SET_VCPU_EVENTS, &self->e);
 	ASSERT_SYNC(2, self->v);
 	EXPECT_EQ(VEC_GP, vec_seen);
-	EXPECT_EQ(host_is_intel() ? 0x1238 : 0xabcd1238, err_seen);
+	EXPECT_EQ(host_is_intel() || test_bochs ? 0x1238 : 0xabcd1238, err_seen);
 }
 
 /* Real mode knows no error codes. */
