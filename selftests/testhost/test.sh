@@ -9,8 +9,8 @@
 #   bochs    the selftests on amd-bochs
 #   intel    on intel-bochs: the selftests, with and without APIC virtualisation, and a Debian guest
 #   models   the abi/ and run/ tests on Intel CPUs of other generations, or the line that refuses one
-#   debug    with the debug kernel: on amd-tcg the selftests with the leak detector, and once more
-#            with each allocation failing; on intel-bochs the selftests; a Debian guest on each
+#   debug    on amd-tcg with the debug kernel: the selftests with the leak detector, once more with
+#            each allocation failing, and a Debian guest
 #   all      fast, tcg, e2e, bochs, intel and models (default)
 #   oracle   on stock KVM: the selftests on amd-tcg, amd-bochs and intel-bochs, the guests on amd-tcg
 #   JOB...   single jobs, by the names that the progress lines show
@@ -35,7 +35,7 @@ jobs_of()
 	bochs)	echo bochs ;;
 	intel)	echo e2e-intel intel intel-noapicv ;;
 	models)	echo intel-haswell intel-sandybridge intel-arrandale ;;
-	debug)	echo e2e-debug-intel debug-intel e2e-debug fail-nth debug-tcg ;;
+	debug)	echo e2e-debug fail-nth debug-tcg ;;
 	all)	echo e2e-intel intel "$(jobs_of e2e)" intel-noapicv unit bochs "$(jobs_of models)" \
 			tcg life ;;
 	oracle)	echo oracle-intel oracle-bochs oracle-tcg e2e-kvm-4 e2e-kvm-1 ;;
@@ -260,8 +260,7 @@ run_job()
 	e2e-intel-kvm)	job_e2e cloud kvm 1 --host intel-bochs --memory 256 ;;
 	e2e-debug)	job_e2e debug keel 1 --timeout 3000 ;;
 	e2e-debug-intel)
-		job_e2e debug keel 1 --host intel-bochs --memory 256 --timeout 5400 \
-			--keel-params apicv=0 ;;
+		job_e2e debug keel 1 --host intel-bochs --memory 256 --timeout 5400 ;;
 	e2e-*)		IFS=- read -r _ device cpus <<<"$job"; job_e2e cloud "$device" "$cpus" ;;
 	life)		job_life ;;
 	terminal)	job_terminal ;;
