@@ -39,10 +39,10 @@
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <asm/cpufeature.h>
 #include <linux/rcutree.h>
 #include <linux/smp.h>
 #include <linux/vtime.h>
+#include <asm/cpufeature.h>
 #include <asm/reboot.h>
 
 /*

@@ -81,22 +81,6 @@ void keel_dirty_ring_free(struct keel_vcpu *vcpu)
 }
 
 /**
- * keel_dirty_ring_page() - what the client maps at a page of the vCPU's file
- * @vcpu: the vCPU
- * @pgoff: the page's number
- *
- * Return: the page, or NULL if it is not one of the ring.
- */
-struct page *keel_dirty_ring_page(struct keel_vcpu *vcpu, unsigned long pgoff)
-{
-	unsigned long n = pgoff - KVM_DIRTY_LOG_PAGE_OFFSET;
-
-	if (n >= vcpu->vm->dirty_ring_size >> PAGE_SHIFT)
-		return NULL;
-	return vmalloc_to_page((void *)vcpu->ring.entry + (n << PAGE_SHIFT));
-}
-
-/**
  * keel_dirty_ring_within() - does a range of the vCPU's mapping have pages of its ring?
  * @vcpu: the vCPU
  * @pgoff: number of the first page
@@ -108,6 +92,22 @@ bool keel_dirty_ring_within(struct keel_vcpu *vcpu, unsigned long pgoff, unsigne
 
 	return pages && pgoff < KVM_DIRTY_LOG_PAGE_OFFSET + pages &&
 	       pgoff + n > KVM_DIRTY_LOG_PAGE_OFFSET;
+}
+
+/**
+ * keel_dirty_ring_page() - what the client maps at a page of the vCPU's file
+ * @vcpu: the vCPU
+ * @pgoff: the page's number
+ *
+ * Return: the page, or NULL if it is not one of the ring.
+ */
+struct page *keel_dirty_ring_page(struct keel_vcpu *vcpu, unsigned long pgoff)
+{
+	unsigned long n = pgoff - KVM_DIRTY_LOG_PAGE_OFFSET;
+
+	if (!keel_dirty_ring_within(vcpu, pgoff, 1))
+		return NULL;
+	return vmalloc_to_page((void *)vcpu->ring.entry + (n << PAGE_SHIFT));
 }
 
 static struct kvm_dirty_gfn *entry_at(const struct keel_dirty_ring *ring, u32 index)

@@ -330,9 +330,8 @@ bool keel_user_irq_possible(struct keel_vcpu *vcpu)
  * @vcpu: the vCPU
  *
  * vcpu's own thread, loaded or not; does not sleep.
- * Return: KEEL_RESUME.
  */
-int keel_inject_events(struct keel_vcpu *vcpu)
+void keel_inject_events(struct keel_vcpu *vcpu)
 {
 	struct keel_events *e = &vcpu->events;
 	u32 windows = 0;
@@ -360,7 +359,6 @@ int keel_inject_events(struct keel_vcpu *vcpu)
 	if (!vcpu->lapic || tpr_holds_back(vcpu))
 		windows |= KEEL_WIN_TPR;
 	keel_ops.want_window(vcpu, windows);
-	return KEEL_RESUME;
 }
 
 /* ---- ioctls ----------------------------------------------------------------------- */

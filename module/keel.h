@@ -668,7 +668,7 @@ void keel_queue_db(struct keel_vcpu *vcpu, unsigned long dr6_bits);
 int keel_inject_gp(struct keel_vcpu *vcpu, u32 error);	/* queues #GP, returns KEEL_RESUME */
 void keel_queue_nmi(struct keel_vcpu *vcpu);		/* any context */
 bool keel_user_irq_possible(struct keel_vcpu *vcpu);	/* KVM_INTERRUPT makes sense now */
-int keel_inject_events(struct keel_vcpu *vcpu);		/* before entry; 0 or keel_result */
+void keel_inject_events(struct keel_vcpu *vcpu);	/* before entry */
 int keel_get_vcpu_events(struct keel_vcpu *vcpu, struct kvm_vcpu_events *e);
 int keel_set_vcpu_events(struct keel_vcpu *vcpu, struct kvm_vcpu_events *e);
 int keel_interrupt(struct keel_vcpu *vcpu, u32 vector);	/* KVM_INTERRUPT */

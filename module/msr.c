@@ -4,8 +4,9 @@
  * one table, sorted by number, with a getter and a setter a row.
  *
  * Getters and setters return 0; 1: #GP for the guest, "not this one" for user
- * space; or -EFAULT where the host lacks a page of the guest's.  @host tells the two apart: user space may read and write what
- * the guest's CPUID does not have, since it restores state before CPUID.
+ * space; or -EFAULT where the host lacks a page of the guest's.  @host tells the
+ * two apart: user space may read and write what the guest's CPUID does not have,
+ * since it restores state before CPUID.
  */
 #include <linux/kernel.h>
 #include <linux/uaccess.h>

@@ -127,7 +127,7 @@ static int serve_requests(struct keel_vcpu *vcpu)
 	if (take_request(vcpu, KEEL_REQ_EVENT) ||
 	    READ_ONCE(vcpu->run->request_interrupt_window)) {
 		vcpu->stats.req_event++;
-		return keel_inject_events(vcpu);
+		keel_inject_events(vcpu);
 	}
 	return KEEL_RESUME;
 }

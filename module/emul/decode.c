@@ -32,7 +32,6 @@ void emul_init(struct emul_ctxt *c, const struct emul_ops *ops, void *opaque, en
 	c->io_allowed = false;
 	c->probed = ~0ULL;
 	c->rep_left = EMUL_REP_MAX;
-	c->branched = false;
 }
 
 void emul_supply_bytes(struct emul_ctxt *c, const void *bytes, unsigned int n)

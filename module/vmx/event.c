@@ -138,11 +138,8 @@ void vmx_decode_vectoring(struct vmx_vcpu *vmx, struct keel_event *ev)
 	read_event(info, error, len, ev);
 	if (vmx->apicv_on && ev->type == KEEL_EVENT_IRQ)
 		vmx_apicv_fix_vector(vmx, ev);
-	if (ev->type == KEEL_EVENT_NMI) {
-		keel_need(vcpu, KEEL_R_SHADOW);
-		vcpu->events.nmi_masked = false;
-		keel_dirty(vcpu, KEEL_R_SHADOW);
-	}
+	if (ev->type == KEEL_EVENT_NMI)
+		open_for_nmi(vcpu);
 }
 
 /*

@@ -58,15 +58,20 @@ TEST_F(vcpu_events, nothing)
 	EXPECT_EQ(0, vec_seen);
 }
 
+static void inject_gp(struct vcpu *v, struct kvm_vcpu_events *e, u32 error)
+{
+	e->exception.injected = 1;
+	e->exception.nr = VEC_GP;
+	e->exception.has_error_code = 1;
+	e->exception.error_code = error;
+	must(v->fd, KVM_SET_VCPU_EVENTS, e);
+}
+
 TEST_F(vcpu_events, exception)
 {
 	struct kvm_vcpu_events back;
 
-	self->e.exception.injected = 1;
-	self->e.exception.nr = VEC_GP;
-	self->e.exception.has_error_code = 1;
-	self->e.exception.error_code = 0x1238;
-	must(self->v->fd, KVM_SET_VCPU_EVENTS, &self->e);
+	inject_gp(self->v, &self->e, 0x1238);
 	must(self->v->fd, KVM_GET_VCPU_EVENTS, &back);
 	EXPECT_EQ(1, back.exception.injected);
 	EXPECT_EQ(VEC_GP, back.exception.nr);
@@ -132,11 +137,7 @@ TEST_F(vcpu_events, nmi_injected_and_masked)
 /* Intel's error codes have 16 bits, and Bochs's AMD CPUs push no more. */
 TEST_F(vcpu_events, error_code_of_32_bits)
 {
-	self->e.exception.injected = 1;
-	self->e.exception.nr = VEC_GP;
-	self->e.exception.has_error_code = 1;
-	self->e.exception.error_code = 0xabcd1238;
-	must(self->v->fd, KVM_SET_VCPU_EVENTS, &self->e);
+	inject_gp(self->v, &self->e, 0xabcd1238);
 	ASSERT_SYNC(2, self->v);
 	EXPECT_EQ(VEC_GP, vec_seen);
 	EXPECT_EQ(host_is_intel() || test_bochs ? 0x1238 : 0xabcd1238, err_seen);
@@ -154,10 +155,7 @@ TEST_F(vcpu_events, error_code_in_real_mode)
 	r = vcpu_regs(self->v);
 	r.rsp = 0x8000;
 	vcpu_set_regs(self->v, r);
-	self->e.exception.injected = 1;
-	self->e.exception.nr = VEC_GP;
-	self->e.exception.has_error_code = 1;
-	must(self->v->fd, KVM_SET_VCPU_EVENTS, &self->e);
+	inject_gp(self->v, &self->e, 0);
 	ASSERT_RUN(KVM_EXIT_IO, self->v);
 	r = vcpu_regs(self->v);
 	EXPECT_EQ(0x9000, r.rip);
