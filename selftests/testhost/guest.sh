@@ -48,10 +48,8 @@ trap 'rm -rf "$work"' EXIT
 
 # A script finds a fresh file system, and leaves none; a person's guest is kept.
 append="root=/dev/vda ro console=ttyS0"
-script_in_host=-
 if [ -n "$script" ]; then
 	script_disk=$work/script.img
-	script_in_host=/dev/vdb
 	{
 		printf '%s\n' "net=$NET" "cpus=$cpus" "${sets[@]}"
 		cat "$script"
@@ -89,13 +87,7 @@ run_native()
 
 run_emulated()
 {
-	local root_in_host=/dev/vda
-	# Bochs's disks are ATA drives.
-	case $host in
-	*-bochs)
-		root_in_host=/dev/sda
-		[ -z "$script" ] || script_in_host=/dev/sdb ;;
-	esac
+	local script_in_host=-
 	local args=(--host "$host" --kernel "$kernel" --device "$device" --smp "$host_cpus"
 		--mem $((memory + 768)) --module "$module"
 		--file "$launcher:keel/bin" --file "$guest/vmlinuz:keel/vmlinuz"
@@ -104,18 +96,19 @@ run_emulated()
 	# Time that passes slowly has fewer of the timer's interrupts, the guest's and the host's.
 	[ "$host" = "${host%-bochs}" ] || args+=(--khz 100000)
 	[ -z "$log" ] || args+=(--log "$log")
-	# With virtual-interrupt delivery guests stand still now and then: see testing.rst.
+	# Bochs delivers virtual interrupts with RFLAGS.IF 0, too: see testing.rst.
 	[ "$host" != intel-bochs ] || keel_params="apicv=0 $keel_params"
 	[ -z "$keel_params" ] || args+=(--keel-params "$keel_params")
 	if [ -n "$script" ]; then
 		args+=(--drive "$script_disk" --timeout "${timeout:-1200}")
+		script_in_host=/dev/drive1
 	else
 		args+=(--timeout "${timeout:-1000000}")
 	fi
 	[ -n "$script" ] || [ ! -t 0 ] || args+=(--interactive)
 	[ -n "$script" ] || [ ! -t 0 ] || [ "$host" != amd-tcg ] || args+=(--winsize)
 	"$TESTHOST/host.sh" run "${args[@]}" -- sh /keel/guest-run "/dev/$device" /keel/bin \
-		/keel/vmlinuz /keel/initrd "$cpus" "${memory}M" "$root_in_host" \
+		/keel/vmlinuz /keel/initrd "$cpus" "${memory}M" /dev/drive0 \
 		"$script_in_host" "$NET" "$append"
 }
 

@@ -13,7 +13,7 @@
 #                     (both: of the emulator's CPU time with Bochs, which never idles, of the
 #                     clock with QEMU)
 #   --file SRC:DST    a file or folder for the host's initramfs; any number of times
-#   --drive IMG[,ro]  a raw image as disk: vda, vdb, ... (Bochs: sda, ...)
+#   --drive IMG[,ro]  a raw image as disk: /dev/drive0, drive1, ...
 #   --module FILE     the module (default module/keel.ko of this tree)
 #   --keel-params S, --kvm-params S   module parameters
 #   --cpu S           the CPU: QEMU's model and flags (amd-tcg; default max,-erms), Bochs's model
