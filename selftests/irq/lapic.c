@@ -226,6 +226,55 @@ TEST_F(lapic, interrupts_off_x2)
 	interrupts_off(_metadata, self->v, 1);
 }
 
+/* Long enough for the host to have timer interrupts of its own in it. */
+static void spin(void)
+{
+	u64 start = rdtsc();
+
+	while (rdtsc() - start < 10000000)
+		;
+}
+
+static void on_eoi_early(struct trap_frame *f)
+{
+	u32 n = ++n_order;
+
+	if (f->vec == 0x75)
+		apic_write(APIC_SELF_IPI, 0x61);
+	apic_eoi();
+	spin();
+	G_EQ(n_order, n);
+}
+
+/* As above, but nothing exits between what requests the interrupt and an interrupt of the host's. */
+static void guest_held_x2(u64 unused)
+{
+	u32 i;
+
+	enable(1);
+	guest_handlers[0x61] = guest_handlers[0x75] = on_eoi_early;
+	/* The first time the host maps what the delivery touches. */
+	for (i = 0; i < 6; i += 3) {
+		sti_nop_cli();
+		apic_write(APIC_SELF_IPI, 0x61);
+		spin();
+		G_EQ(n_order, i);
+		sti_nop_cli();
+		G_EQ(n_order, i + 1);
+		apic_write(APIC_SELF_IPI, 0x75);
+		sti_nop_cli();
+		G_EQ(n_order, i + 3);
+	}
+	guest_done();
+}
+
+TEST_F(lapic, held_over_host_interrupts_x2)
+{
+	if (test_bochs_vmx && !is_kvm() && file_says("/sys/module/keel/parameters/apicv", "Y"))
+		SKIP(return, "Bochs delivers virtual interrupts with RFLAGS.IF 0");
+	RUN_GUEST(guest_held_x2, 0);
+}
+
 static void on_nested(struct trap_frame *f)
 {
 	order[n_order++] = f->vec;

@@ -65,6 +65,20 @@ void test_setup(int argc, char **argv)
 	guest_init_tables();
 }
 
+/* A line of a file, such as a module's parameter, has @text in it. */
+bool file_says(const char *path, const char *text)
+{
+	char line[512];
+	bool found = false;
+	FILE *f = fopen(path, "r");
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = strstr(line, text);
+	if (f)
+		fclose(f);
+	return found;
+}
+
 /* By KEEL_GET_INFO of <linux/keel.h>, which these programs are built without. */
 bool is_kvm(void)
 {

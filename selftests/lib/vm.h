@@ -60,6 +60,7 @@ extern bool test_bochs, test_bochs_svm, test_bochs_vmx;
 void test_setup(int argc, char **argv);
 noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int dev_open(void);
+bool file_says(const char *path, const char *text);
 bool is_kvm(void);		/* not keel: where the two differ */
 bool host_is_tcg(void);		/* QEMU's emulated CPU: where it differs from the manuals */
 bool host_is_intel(void);	/* VMX and not SVM: where the manuals differ */
