@@ -9,8 +9,8 @@
 #   bochs    the selftests on amd-bochs
 #   intel    on intel-bochs: the selftests, with and without APIC virtualisation, and a Debian guest
 #   models   the abi/ and run/ tests on Intel CPUs of other generations, or the line that refuses one
-#   debug    on amd-tcg with the debug kernel: the selftests with the leak detector, once more with
-#            each allocation failing, and a Debian guest
+#   debug    on amd-tcg and intel-bochs with the debug kernel: the selftests, once more with each
+#            allocation failing (abi/ alone on intel-bochs), and a Debian guest
 #   all      fast, tcg, e2e, bochs, intel and models (default)
 #   oracle   on stock KVM: the selftests on amd-tcg, amd-bochs and intel-bochs, the guests on amd-tcg
 #   JOB...   single jobs, by the names that the progress lines show
@@ -35,7 +35,7 @@ jobs_of()
 	bochs)	echo bochs ;;
 	intel)	echo e2e-intel intel intel-noapicv ;;
 	models)	echo intel-haswell intel-sandybridge intel-arrandale ;;
-	debug)	echo e2e-debug fail-nth debug-tcg ;;
+	debug)	echo debug-intel e2e-debug-intel fail-nth-intel fail-nth e2e-debug debug-tcg ;;
 	all)	echo e2e-intel intel "$(jobs_of e2e)" intel-noapicv unit bochs "$(jobs_of models)" \
 			tcg life ;;
 	oracle)	echo oracle-intel oracle-bochs oracle-tcg e2e-kvm-4 e2e-kvm-1 ;;
@@ -181,12 +181,15 @@ NOT_FAIL_NTH="launcher/launch"
 
 # Every allocation that a program's system calls make fails once; with the leak detector. A CPU mask
 # or a vmalloc() without memory leaves a call trace in the log, which is no report without more.
+# job_fail_nth HOST SECONDS-A-PROGRAM STALL SECONDS OPTION...
 job_fail_nth()
 {
-	local list
-	list=$(programs | grep -vxF "$(tr ' ' '\n' <<<"$NOT_FAIL_NTH")" | tr '\n' ' ')
-	TESTS=$list VARS='KEEL_TEST_FAIL_NTH=1 KEEL_TEST_SCALE=10' job_selftests fail-nth amd-tcg \
-		debug keel 600 600 3000 --kmemleak --allow 'Call Trace'
+	local list host=$1
+	shift
+	# shellcheck disable=SC2086
+	list=$(programs ${groups:-} | grep -vxF "$(tr ' ' '\n' <<<"$NOT_FAIL_NTH")" | tr '\n' ' ')
+	TESTS=$list VARS='KEEL_TEST_FAIL_NTH=1 KEEL_TEST_SCALE=10' job_selftests "$job" "$host" \
+		debug keel "$@" --kmemleak --allow 'Call Trace'
 }
 
 job_unit()
@@ -242,8 +245,12 @@ run_job()
 	tcg)		job_selftests tcg amd-tcg cloud keel 120 200 600 "${ONE_GIB[@]}" ;;
 	bochs)		job_selftests bochs amd-bochs cloud keel 200 120 900 ;;
 	debug-tcg)	job_selftests debug-tcg amd-tcg debug keel 300 600 1800 --kmemleak ;;
-	debug-intel)	job_selftests debug-intel intel-bochs debug keel 1200 1200 5400 --khz 120000 ;;
-	fail-nth)	job_fail_nth ;;
+	debug-intel)	job_selftests debug-intel intel-bochs debug keel 1200 1200 5400 --khz 120000 \
+				--kmemleak ;;
+	fail-nth)	job_fail_nth amd-tcg 600 600 3000 ;;
+	fail-nth-intel)
+		groups=abi
+		job_fail_nth intel-bochs 1200 1200 5400 --khz 120000 ;;
 	oracle-tcg)	job_selftests oracle-tcg amd-tcg cloud kvm 120 200 900 "${ONE_GIB[@]}" ;;
 	oracle-bochs)	job_selftests oracle-bochs amd-bochs cloud kvm 200 120 900 ;;
 	oracle-intel)	job_selftests oracle-intel intel-bochs cloud kvm 200 120 900 \
