@@ -245,8 +245,9 @@ run_job()
 	tcg)		job_selftests tcg amd-tcg cloud keel 120 200 600 "${ONE_GIB[@]}" ;;
 	bochs)		job_selftests bochs amd-bochs cloud keel 200 120 900 ;;
 	debug-tcg)	job_selftests debug-tcg amd-tcg debug keel 300 600 1800 --kmemleak ;;
-	debug-intel)	job_selftests debug-intel intel-bochs debug keel 1200 1200 5400 --khz 120000 \
-				--kmemleak ;;
+	debug-intel)
+		VARS=KEEL_TEST_SCALE=5 job_selftests debug-intel intel-bochs debug keel \
+			1200 1200 5400 --khz 120000 --kmemleak ;;
 	fail-nth)	job_fail_nth amd-tcg 600 600 3000 ;;
 	fail-nth-intel)
 		groups=abi
