@@ -118,14 +118,15 @@ static void decode_exception(struct vmx_vcpu *vmx, struct keel_exit *exit)
 
 	exit->hw_info[1] = info;
 	/* An NMI or a machine check was the host's, and enter() has given it to the host. */
-	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR || vector == X86_TRAP_MC) {
-		exit->reason = KEEL_EXIT_HOST_EVENT;
+	exit->reason = KEEL_EXIT_HOST_EVENT;
+	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR)
 		return;
-	}
 	/* A double fault leaves the blocking undefined, and nothing to go back to. */
 	if ((info & INTR_INFO_UNBLOCK_NMI) && vector != X86_TRAP_DF &&
 	    exit->vectoring.type == KEEL_EVENT_NONE)
 		vmx_note_nmi_unblocked(vmx);
+	if (vector == X86_TRAP_MC)
+		return;
 
 	exit->reason = KEEL_EXIT_EXCEPTION;
 	exit->u.exception.vector = vector;
@@ -269,11 +270,15 @@ static void decode_failure(struct vmx_vcpu *vmx, struct keel_exit *exit)
 	exit->reason = KEEL_EXIT_FAIL_ENTRY;
 	if (vmx->result == SWITCH_FAIL)
 		exit->hw_reason = vmcs_read(VM_INSTRUCTION_ERROR);
+	else if (vmx->result == SWITCH_OFF)
+		exit->hw_reason = 0;
 	if (vmx->result != SWITCH_OFF)
 		why = vmx_find_fault(vmx->result == SWITCH_FAIL, vmx->exit_reason);
 	pr_err_ratelimited("VM entry failed: %s (%s 0x%llx)\n", why,
 			   vmx->result == SWITCH_FAIL ? "VM-instruction error" : "exit reason",
 			   exit->hw_reason);
+	/* Not cleared by an entry that failed. */
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 }
 
 static void decode_reason(struct vmx_vcpu *vmx, struct keel_exit *exit, u32 reason)

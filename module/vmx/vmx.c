@@ -497,8 +497,10 @@ static void vmx_enter(struct keel_vcpu *vcpu)
 		after_exit(vmx);
 		return;
 	}
-	/* The guest has not run: all is as it was, but for what was to be done before the entry. */
-	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+	/*
+	 * The guest has not run: all is as it was, but for what was to be done before the entry.
+	 * The event stays in the VMCS for vmx_find_fault() to look at.
+	 */
 	vmx->flush_ept = true;
 }
 

@@ -6,6 +6,8 @@
  * Which states these are says the SDM's "Checks on the Guest State Area"; SVM checks less, and
  * other things.
  */
+#include <sys/klog.h>
+
 #include "harness.h"
 
 #define INVALID_GUEST_STATE	0x80000021	/* bit 31: the entry failed; basic reason 33 */
@@ -65,6 +67,50 @@ static void expect_failure(struct __test_metadata *_metadata, struct vcpu *v)
 	ASSERT_DONE(self->v);				\
 	EXPECT_EQ(2, runs);				\
 } while (0)
+
+static bool log_says(const char *text)
+{
+	enum { SYSLOG_ACTION_READ_ALL = 3, SIZE = 1 << 20 };
+	char *log = calloc(1, SIZE + 1);
+	bool says = klogctl(SYSLOG_ACTION_READ_ALL, log, SIZE) > 0 && strstr(log, text);
+
+	free(log);
+	return says;
+}
+
+/*
+ * "The deliver-error-code bit is 1" for a #GP in protected mode: a check of the controls.  It comes
+ * first, since the log is limited in its rate.
+ */
+TEST_F(fail_entry, exception_without_its_error_code)
+{
+	struct kvm_vcpu_events good, e;
+
+	NEEDS_VMX();
+	must(self->v->fd, KVM_GET_VCPU_EVENTS, &good);
+	e = good;
+	e.exception.injected = 1;
+	e.exception.nr = VEC_GP;
+	must(self->v->fd, KVM_SET_VCPU_EVENTS, &e);
+	guest_run(self->v);
+	if (self->v->run->exit_reason != KVM_EXIT_FAIL_ENTRY)
+		SKIP(return, "this CPU delivers it (IA32_VMX_BASIC, bit 56)");
+	/* "VM entry with invalid control field(s)" */
+	EXPECT_EQ(7, self->v->run->fail_entry.hardware_entry_failure_reason);
+	EXPECT_EQ(0, runs);
+	must(self->v->fd, KVM_GET_VCPU_EVENTS, &e);
+	EXPECT_EQ(1, e.exception.injected);
+	EXPECT_EQ(VEC_GP, e.exception.nr);
+	if (!is_kvm())
+		EXPECT_TRUE(log_says("the exception is without an error code"));
+	must(self->v->fd, KVM_SET_VCPU_EVENTS, &good);
+	/* KVM leaves it in the VMCS, where the next entry finds it. */
+	if (is_kvm())
+		return;
+	ASSERT_SYNC(1, self->v);
+	ASSERT_DONE(self->v);
+	EXPECT_EQ(2, runs);
+}
 
 /* "The type must be 9, 11, 13 or 15", or 3 for an unrestricted guest; 7 expands down. */
 TEST_F(fail_entry, code_segment_type)
