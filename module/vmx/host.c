@@ -124,8 +124,12 @@ static void reload_segments(const struct vmx_cpu *cpu, unsigned long fs_base)
 	if (cpu->gs & 7) {
 		unsigned long flags;
 
-		/* Loads the selector with the user's base in place; interrupts use GS. */
+		/*
+		 * The loading swaps KERNEL_GS_BASE in, by which an NMI then tells whose GS base
+		 * it meets: it must be the user's already, not the guest's.
+		 */
 		local_irq_save(flags);
+		wrmsrl(MSR_KERNEL_GS_BASE, cpu->kernel_gs_base);
 		load_gs_index(cpu->gs);
 		local_irq_restore(flags);
 	}
