@@ -172,7 +172,8 @@ bool vmx_event_allowed(struct keel_vcpu *vcpu, enum keel_event_type type)
 
 /*
  * The NMI window does not look at blocking by STI, in which an NMI may not be injected on all
- * CPUs; the interrupt window opens right behind it ('Other Causes of VM Exits').
+ * CPUs; the interrupt window opens right behind it ('Other Causes of VM Exits').  An event that
+ * goes in with this entry ends that blocking by itself, and its gate may clear IF.
  */
 static u32 window_controls(struct keel_vcpu *vcpu, u32 windows)
 {
@@ -180,8 +181,8 @@ static u32 window_controls(struct keel_vcpu *vcpu, u32 windows)
 
 	if (windows & KEEL_WIN_NMI) {
 		keel_need(vcpu, KEEL_R_SHADOW);
-		bits |= vcpu->int_shadow & KVM_X86_SHADOW_INT_STI ? CPU_BASED_INTR_WINDOW_EXITING :
-								    CPU_BASED_NMI_WINDOW_EXITING;
+		bits |= (vcpu->int_shadow & KVM_X86_SHADOW_INT_STI) && !to_vmx(vcpu)->entry_info ?
+			CPU_BASED_INTR_WINDOW_EXITING : CPU_BASED_NMI_WINDOW_EXITING;
 	}
 	return bits;
 }
