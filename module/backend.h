@@ -59,6 +59,7 @@ struct keel_caps {
 	bool pdpte_registers;	/* PDPTEs of PAE paging are registers: group KEEL_R_PDPTR */
 	bool apicv;		/* the CPU can deliver a local APIC's interrupts: vcpu->apicv */
 	bool timed_exit;	/* enter() comes back by vcpu->exit_at */
+	bool no_xsaves;		/* XSAVES and XRSTORS are #UD in a guest */
 	const struct keel_tdp_format *tdp;
 	/*
 	 * The CPU lists the pages whose dirty bit it sets.  Common code leaves that bit clear in

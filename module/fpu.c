@@ -324,7 +324,8 @@ int keel_fpu_module_init(void)
 			mask &= ~(u64)XFEATURE_MASK_AVX512;
 		if (!boot_cpu_has(X86_FEATURE_OSPKE))
 			mask &= ~(u64)XFEATURE_MASK_PKRU;
-		if (boot_cpu_has(X86_FEATURE_XSAVES))
+		/* Host's perf wants it in a section as well: it saves branch records by XSAVES. */
+		if (boot_cpu_has(X86_FEATURE_XSAVES) && !keel_caps.no_xsaves)
 			rdmsrl(MSR_IA32_XSS, keel_fpu_host_xss);
 	}
 	keel_fpu_mask = mask;

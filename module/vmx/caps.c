@@ -421,6 +421,8 @@ int vmx_hw_setup(struct keel_caps *caps)
 	caps->max_tsc_ratio = U64_MAX;
 	caps->hidden = hidden;
 	caps->pdpte_registers = true;
+	/* 'Enable XSAVES/XRSTORS' is always 0. */
+	caps->no_xsaves = true;
 	caps->nx_large = nx_large_needed();
 	caps->pml = vmx_caps.pml;
 	caps->apicv = vmx_caps.apicv;
