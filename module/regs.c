@@ -46,6 +46,13 @@ static int keel_cr0_check_change(struct keel_vcpu *vcpu, unsigned long cr0)
 		keel_need(vcpu, KEEL_R_CS);
 		if (!(vcpu->cr4 & X86_CR4_PAE) || vcpu->cs.l)
 			return 1;
+		/*
+		 * Nor with a TSS of 16 bits (SDM, 'Initializing IA-32e Mode').  The APM's long-mode
+		 * consistency checks do not name it.
+		 */
+		keel_need(vcpu, KEEL_R_TABLES);
+		if (boot_cpu_data.x86_vendor == X86_VENDOR_INTEL && !(vcpu->tr.type & 8))
+			return 1;
 	}
 	if (was && !is && ((vcpu->cr4 & X86_CR4_PCIDE) || keel_64bit(vcpu)))
 		return 1;

@@ -162,6 +162,55 @@ TEST_F(modes, protected)
 	run_prot(_metadata, self->v, 0x20000, 0xcafe0001);
 }
 
+asm(".pushsection .rodata\n.code32\n"
+    "activate_start:\n"
+    "	mov %ebx, %cr0\n"
+    "	hlt\n"
+    "activate_end:\n"
+    ".code64\n.popsection\n");
+
+/*
+ * "Initializing IA-32e Mode": "if the TR contains a 16-bit TSS", MOV CR0 is a #GP; with one of 32
+ * bits it is not.
+ */
+TEST_F(modes, long_mode_with_a_16bit_tss)
+{
+	u64 *pml4 = (u64 *)(self->vm->low + 0x100000), *pdpt = pml4 + 512, *pd = pdpt + 512;
+	struct trap_frame32 *f;
+	struct kvm_sregs s;
+	struct kvm_regs r;
+
+	if (!host_is_intel())
+		SKIP(return, "not among AMD's consistency checks");
+	if (is_kvm())
+		SKIP(return, "KVM makes it a 64-bit TSS");
+	pml4[0] = 0x101000 | PTE_P | PTE_W;
+	pdpt[0] = 0x102000 | PTE_P | PTE_W;
+	pd[0] = PTE_P | PTE_W | PTE_PS;
+	vm_blob(self->vm, CODE, activate);
+	vcpu_mode(self->v, MODE_PROT32, CODE);
+	s = vcpu_sregs(self->v);
+	s.cr3 = 0x100000;
+	s.cr4 |= X86_CR4_PAE;
+	s.efer |= EFER_LME;
+	s.tr.type = 3;
+	vcpu_set_sregs(self->v, s);
+	r = vcpu_regs(self->v);
+	r.rbx = s.cr0 | X86_CR0_PG;
+	vcpu_set_regs(self->v, r);
+	ASSERT_RUN(UC_TRAP32, self->v);
+	f = (struct trap_frame32 *)(self->vm->low + self->v->sync);
+	EXPECT_EQ(VEC_GP, f->vec);
+	EXPECT_EQ(CODE, f->eip);
+	EXPECT_EQ(0, vcpu_sregs(self->v).efer & EFER_LMA);
+
+	s.tr.type = 11;
+	vcpu_set_sregs(self->v, s);
+	vcpu_set_regs(self->v, r);
+	ASSERT_RUN(KVM_EXIT_HLT, self->v);
+	EXPECT_EQ(EFER_LMA, vcpu_sregs(self->v).efer & EFER_LMA);
+}
+
 /* 4M pages in a 32-bit page directory, one 4K table behind its own entry. */
 TEST_F(modes, paging_32bit)
 {
