@@ -50,11 +50,29 @@ int keel_spec_ctrl_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host)
 	return 0;
 }
 
+/*
+ * Does the host's CPU take this value?  A guest writes the register without an exit, so that it may
+ * hold bits that no CPUID of its names; what has been read must go back.
+ */
+static bool cpu_takes_spec_ctrl(u64 data)
+{
+	unsigned long flags;
+	bool takes;
+	u64 was;
+
+	local_irq_save(flags);
+	takes = !rdmsrl_safe(MSR_IA32_SPEC_CTRL, &was) && !wrmsrl_safe(MSR_IA32_SPEC_CTRL, data);
+	if (takes)
+		wrmsrl(MSR_IA32_SPEC_CTRL, was);
+	local_irq_restore(flags);
+	return takes;
+}
+
 int keel_spec_ctrl_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 {
 	u64 bits = keel_spec_ctrl_bits(vcpu, host);
 
-	if (!bits || (data & ~bits))
+	if (!bits || ((data & ~bits) && !(host && cpu_takes_spec_ctrl(data))))
 		return 1;
 	keel_need(vcpu, KEEL_R_SYSMSR);
 	vcpu->sysmsr.spec_ctrl = data;
