@@ -6,6 +6,7 @@
 #include <linux/uaccess.h>
 
 #include <linux/keel.h>
+#include "irqchip/irqchip.h"
 #include "ioctl.h"
 #include "keel.h"
 
@@ -40,7 +41,7 @@ static const struct {
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
 	{ KVM_CAP_MCE, 32 },
 	{ KVM_CAP_IRQFD, 1 },
-	{ KVM_CAP_IRQFD_RESAMPLE, 1 },
+	{ KVM_CAP_IRQFD_RESAMPLE, KEEL_CAN_RESAMPLE },
 	{ KVM_CAP_PIT2, 1 },
 	{ KVM_CAP_PIT_STATE2, 1 },
 	{ KVM_CAP_SET_BOOT_CPU_ID, 1 },

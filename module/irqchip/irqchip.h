@@ -115,6 +115,8 @@ void keel_notify_acked(struct keel_vm *vm, int chip, unsigned int pin);	/* KVM_I
 int keel_irqfd_module_init(void);
 void keel_irqfd_module_exit(void);
 void keel_irqfd_vm_init(struct keel_vm *vm);
+/* An EOI is handled with preemption off; signalling takes a lock that sleeps on such a kernel. */
+#define KEEL_CAN_RESAMPLE	(!IS_ENABLED(CONFIG_PREEMPT_RT))
 int keel_irqfd(struct keel_vm *vm, const struct kvm_irqfd *args);
 void keel_irqfd_vm_release(struct keel_vm *vm);		/* detach all; waits */
 

@@ -377,14 +377,17 @@ static int irqfd_deassign(struct keel_vm *vm, const struct kvm_irqfd *args)
  * @vm: the VM
  * @args: the ioctl's argument
  *
- * Return: 0; -EINVAL for unknown flags, a GSI out of range or an irqchip that cannot;
- * -EBUSY if the eventfd raises a GSI of this VM already; -EBADF, -EINVAL for no eventfd.
+ * Return: 0; -EINVAL for unknown flags, KVM_IRQFD_FLAG_RESAMPLE with PREEMPT_RT, a GSI out of
+ * range or an irqchip that cannot; -EBUSY if the eventfd raises a GSI of this VM already; -EBADF,
+ * -EINVAL for no eventfd.
  */
 int keel_irqfd(struct keel_vm *vm, const struct kvm_irqfd *args)
 {
 	bool resample = args->flags & KVM_IRQFD_FLAG_RESAMPLE;
 
 	if (args->flags & ~(KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE))
+		return -EINVAL;
+	if (resample && !KEEL_CAN_RESAMPLE)
 		return -EINVAL;
 	if (args->gsi >= KEEL_NR_GSIS)
 		return -EINVAL;
