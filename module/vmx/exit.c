@@ -270,9 +270,9 @@ static void decode_failure(struct vmx_vcpu *vmx, struct keel_exit *exit)
 	exit->reason = KEEL_EXIT_FAIL_ENTRY;
 	if (vmx->result == SWITCH_FAIL)
 		exit->hw_reason = vmcs_read(VM_INSTRUCTION_ERROR);
-	else if (vmx->result == SWITCH_OFF)
+	if (vmx->result == SWITCH_OFF)
 		exit->hw_reason = 0;
-	if (vmx->result != SWITCH_OFF)
+	else
 		why = vmx_find_fault(vmx->result == SWITCH_FAIL, vmx->exit_reason);
 	pr_err_ratelimited("VM entry failed: %s (%s 0x%llx)\n", why,
 			   vmx->result == SWITCH_FAIL ? "VM-instruction error" : "exit reason",

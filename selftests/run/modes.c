@@ -175,7 +175,6 @@ asm(".pushsection .rodata\n.code32\n"
  */
 TEST_F(modes, long_mode_with_a_16bit_tss)
 {
-	u64 *pml4 = (u64 *)(self->vm->low + 0x100000), *pdpt = pml4 + 512, *pd = pdpt + 512;
 	struct trap_frame32 *f;
 	struct kvm_sregs s;
 	struct kvm_regs r;
@@ -184,13 +183,10 @@ TEST_F(modes, long_mode_with_a_16bit_tss)
 		SKIP(return, "not among AMD's consistency checks");
 	if (is_kvm())
 		SKIP(return, "KVM makes it a 64-bit TSS");
-	pml4[0] = 0x101000 | PTE_P | PTE_W;
-	pdpt[0] = 0x102000 | PTE_P | PTE_W;
-	pd[0] = PTE_P | PTE_W | PTE_PS;
 	vm_blob(self->vm, CODE, activate);
 	vcpu_mode(self->v, MODE_PROT32, CODE);
 	s = vcpu_sregs(self->v);
-	s.cr3 = 0x100000;
+	s.cr3 = (uintptr_t)guest_pml4;
 	s.cr4 |= X86_CR4_PAE;
 	s.efer |= EFER_LME;
 	s.tr.type = 3;
