@@ -161,12 +161,15 @@ void keel_dirty_ring_push(struct keel_vcpu *vcpu, u16 slot, u64 offset)
 	entry = entry_at(ring, ring->head);
 	WRITE_ONCE(entry->slot, slot);
 	WRITE_ONCE(entry->offset, offset);
-	/* The client reads the flags first. */
-	smp_store_release(&entry->flags, KVM_DIRTY_GFN_F_DIRTY);
 	ring->last_slot = slot;
 	ring->last_offset = offset;
-	/* Pairs with the acquire in reset_ring(). */
+	/*
+	 * Before the flags: a client that sees these may take the entry and have it reset at once.
+	 * Pairs with the acquire in reset_ring().
+	 */
 	smp_store_release(&ring->head, ring->head + 1);
+	/* The client reads the flags first. */
+	smp_store_release(&entry->flags, KVM_DIRTY_GFN_F_DIRTY);
 }
 
 /* ---- reset ------------------------------------------------------------------------ */
