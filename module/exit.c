@@ -42,18 +42,21 @@ static int gp_or_error(struct keel_vcpu *vcpu, int ret)
  */
 void keel_advance_rip(struct keel_vcpu *vcpu, u8 len)
 {
-	unsigned long rip = keel_rip(vcpu), next = rip + len;
+	unsigned long rip, next;
 
+	/* In one go. */
+	keel_need(vcpu, KEEL_R_RIP | KEEL_R_RFLAGS | KEEL_R_SHADOW);
+	rip = vcpu->rip;
+	next = rip + len;
 	/* Outside of 64-bit mode RIP wraps at 4G; asking for the mode is dearer than this. */
 	if (unlikely((rip ^ next) >> 32) && !keel_64bit(vcpu))
 		next = (u32)next;
 	keel_set_rip(vcpu, next);
-	if (keel_rflags(vcpu) & X86_EFLAGS_RF) {
+	if (unlikely(vcpu->rflags & X86_EFLAGS_RF)) {
 		vcpu->rflags &= ~X86_EFLAGS_RF;
 		keel_dirty(vcpu, KEEL_R_RFLAGS);
 	}
-	keel_need(vcpu, KEEL_R_SHADOW);
-	if (vcpu->int_shadow) {
+	if (unlikely(vcpu->int_shadow)) {
 		vcpu->int_shadow = 0;
 		keel_dirty(vcpu, KEEL_R_SHADOW);
 	}
@@ -71,6 +74,28 @@ void keel_queue_step(struct keel_vcpu *vcpu, bool branch)
 		keel_queue_db(vcpu, DR_STEP);
 }
 
+static noinline int skip_slowly(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+{
+	keel_advance_rip(vcpu, exit->insn_len);
+	if (unlikely(keel_rflags(vcpu) & X86_EFLAGS_TF))
+		keel_queue_step(vcpu, false);
+	return KEEL_RESUME;
+}
+
+static __always_inline int skip(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+{
+	const u32 regs = KEEL_R_RIP | KEEL_R_RFLAGS | KEEL_R_SHADOW;
+	unsigned long next = vcpu->rip + exit->insn_len;
+
+	/* What keel_advance_rip() does where nothing is in its way. */
+	if (unlikely((vcpu->avail & regs) != regs || vcpu->int_shadow ||
+		     (vcpu->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF)) ||
+		     (vcpu->rip ^ next) >> 32))
+		return skip_slowly(vcpu, exit);
+	keel_set_rip(vcpu, next);
+	return KEEL_RESUME;
+}
+
 /**
  * keel_skip() - past the instruction that exited
  * @vcpu: the vCPU
@@ -80,10 +105,7 @@ void keel_queue_step(struct keel_vcpu *vcpu, bool branch)
  */
 int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
-	keel_advance_rip(vcpu, exit->insn_len);
-	if (unlikely(keel_rflags(vcpu) & X86_EFLAGS_TF))
-		keel_queue_step(vcpu, false);
-	return KEEL_RESUME;
+	return skip(vcpu, exit);
 }
 
 static int inject_ud(struct keel_vcpu *vcpu)
@@ -96,15 +118,9 @@ static int inject_ud(struct keel_vcpu *vcpu)
 
 static int handle_cpuid(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	u32 eax = vcpu->gpr[KEEL_RAX], ebx, ecx = vcpu->gpr[KEEL_RCX], edx;
-
 	vcpu->stats.cpuid_exits++;
-	keel_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
-	vcpu->gpr[KEEL_RAX] = eax;
-	vcpu->gpr[KEEL_RBX] = ebx;
-	vcpu->gpr[KEEL_RCX] = ecx;
-	vcpu->gpr[KEEL_RDX] = edx;
-	return keel_skip(vcpu, exit);
+	keel_cpuid_exec(vcpu);
+	return skip(vcpu, exit);
 }
 
 static int handle_hlt(struct keel_vcpu *vcpu, struct keel_exit *exit)
@@ -144,7 +160,7 @@ static int handle_msr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 		vcpu->gpr[KEEL_RAX] = (u32)data;
 		vcpu->gpr[KEEL_RDX] = data >> 32;
 	}
-	return keel_skip(vcpu, exit);
+	return skip(vcpu, exit);
 }
 
 static int handle_hypercall(struct keel_vcpu *vcpu, struct keel_exit *exit)
@@ -485,6 +501,12 @@ static int handle_unknown(struct keel_vcpu *vcpu, struct keel_exit *exit)
 #define SKIPS	BIT(3)
 /* As ATOMIC, but for a vCPU with an NMI waiting. */
 #define ATOMIC_UNLESS_NMI	BIT(4)
+/* ... if, besides, the hypercall's number is one of those that need nobody else. */
+#define ATOMIC_IF_CALL	BIT(5)
+/* ... if it is no string: that reads guest memory; nor where an eventfd's lock may sleep. */
+#define ATOMIC_IF_PIO	BIT(7)
+/* Where atomic, takes little time and waits for no other CPU: keel_handle_quickly(). */
+#define QUICK	BIT(6)
 
 static const struct {
 	keel_exit_fn fn;
@@ -493,31 +515,47 @@ static const struct {
 	[KEEL_EXIT_UNKNOWN]	= { handle_unknown },
 	[KEEL_EXIT_HOST_EVENT]	= { handle_host_event, ATOMIC },
 	[KEEL_EXIT_EXCEPTION]	= { handle_exception },
-	[KEEL_EXIT_CPUID]	= { handle_cpuid, ATOMIC_IF_LEN | SKIPS },
+	[KEEL_EXIT_CPUID]	= { handle_cpuid, ATOMIC_IF_LEN | SKIPS | QUICK },
 	[KEEL_EXIT_HLT]		= { handle_hlt, ATOMIC_IF_LEN | SKIPS },
-	[KEEL_EXIT_IO]		= { handle_io },
-	[KEEL_EXIT_MSR]		= { handle_msr, ATOMIC_IF_MSR | SKIPS },
+	[KEEL_EXIT_IO]		= { handle_io, ATOMIC_IF_PIO | QUICK },
+	[KEEL_EXIT_MSR]		= { handle_msr, ATOMIC_IF_MSR | SKIPS | QUICK },
 	[KEEL_EXIT_CR]		= { handle_cr },
 	[KEEL_EXIT_DR]		= { handle_dr, ATOMIC_UNLESS_NMI },
 	[KEEL_EXIT_TDP_FAULT]	= { handle_tdp_fault },
-	[KEEL_EXIT_HYPERCALL]	= { handle_hypercall, SKIPS },
-	[KEEL_EXIT_RDPMC]	= { handle_rdpmc, ATOMIC },
+	[KEEL_EXIT_HYPERCALL]	= { handle_hypercall, ATOMIC_IF_CALL | SKIPS | QUICK },
+	[KEEL_EXIT_RDPMC]	= { handle_rdpmc, ATOMIC | QUICK },
 	[KEEL_EXIT_PAUSE]	= { handle_pause, SKIPS },
-	[KEEL_EXIT_MONITOR]	= { handle_monitor, ATOMIC_IF_LEN | SKIPS },
-	[KEEL_EXIT_MWAIT]	= { handle_monitor, ATOMIC_IF_LEN | SKIPS },
-	[KEEL_EXIT_INVD]	= { handle_invd, ATOMIC_IF_LEN | SKIPS },
-	[KEEL_EXIT_FORBIDDEN]	= { handle_forbidden, ATOMIC },
+	[KEEL_EXIT_MONITOR]	= { handle_monitor, ATOMIC_IF_LEN | SKIPS | QUICK },
+	[KEEL_EXIT_MWAIT]	= { handle_monitor, ATOMIC_IF_LEN | SKIPS | QUICK },
+	[KEEL_EXIT_INVD]	= { handle_invd, ATOMIC_IF_LEN | SKIPS | QUICK },
+	[KEEL_EXIT_FORBIDDEN]	= { handle_forbidden, ATOMIC | QUICK },
 	[KEEL_EXIT_XSETBV]	= { handle_xsetbv, SKIPS },
-	[KEEL_EXIT_IRQ_WINDOW]	= { handle_irq_window, ATOMIC },
-	[KEEL_EXIT_NMI_WINDOW]	= { handle_nmi_window, ATOMIC },
-	[KEEL_EXIT_TIMER]	= { handle_timer, ATOMIC },
-	[KEEL_EXIT_EOI]		= { handle_eoi, ATOMIC },
-	[KEEL_EXIT_APIC_WRITE]	= { handle_apic_write, ATOMIC },
-	[KEEL_EXIT_TPR]		= { handle_tpr, ATOMIC },
+	[KEEL_EXIT_IRQ_WINDOW]	= { handle_irq_window, ATOMIC | QUICK },
+	[KEEL_EXIT_NMI_WINDOW]	= { handle_nmi_window, ATOMIC | QUICK },
+	[KEEL_EXIT_TIMER]	= { handle_timer, ATOMIC | QUICK },
+	[KEEL_EXIT_EOI]		= { handle_eoi, ATOMIC | QUICK },
+	[KEEL_EXIT_APIC_WRITE]	= { handle_apic_write, ATOMIC | QUICK },
+	[KEEL_EXIT_TPR]		= { handle_tpr, ATOMIC | QUICK },
 	[KEEL_EXIT_TASK_SWITCH]	= { keel_task_switch },
 	[KEEL_EXIT_SHUTDOWN]	= { handle_shutdown, ATOMIC },
 	[KEEL_EXIT_FAIL_ENTRY]	= { handle_fail_entry, ATOMIC },
 };
+
+static __always_inline bool is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit,
+				      u32 flags)
+{
+	if (flags & ATOMIC_IF_LEN)
+		return exit->insn_len;
+	if (flags & ATOMIC_IF_PIO)
+		return exit->insn_len && !exit->u.io.string && !IS_ENABLED(CONFIG_PREEMPT_RT);
+	if (flags & ATOMIC_IF_MSR)
+		return exit->insn_len && !keel_msr_may_sleep(vcpu->gpr[KEEL_RCX]);
+	if (flags & ATOMIC_IF_CALL)
+		return exit->insn_len && keel_hypercall_is_atomic(vcpu);
+	if (flags & ATOMIC_UNLESS_NMI)
+		return !vcpu->events.nmi_pending;
+	return flags & ATOMIC;
+}
 
 /**
  * keel_exit_is_atomic() - may keel_handle_exit() run with the vCPU still loaded?
@@ -526,15 +564,28 @@ static const struct {
  */
 bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
+	return is_atomic(vcpu, exit, handlers[exit->reason].flags);
+}
+
+/**
+ * keel_handle_quickly() - do what the guest left for, if it takes no time
+ * @vcpu: the vCPU, loaded; its mutex held, interrupts off
+ * @exit: the exit
+ *
+ * Return: KEEL_NOT_QUICK, and nothing done; KEEL_RESUME or KEEL_TO_USER.
+ */
+int keel_handle_quickly(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
 	u32 flags = handlers[exit->reason].flags;
 
-	if (flags & ATOMIC_IF_MSR)
-		return exit->insn_len && !keel_msr_may_sleep(vcpu->gpr[KEEL_RCX]);
-	if (flags & ATOMIC_IF_LEN)
-		return exit->insn_len;
-	if (flags & ATOMIC_UNLESS_NMI)
-		return !vcpu->events.nmi_pending;
-	return flags & ATOMIC;
+	if (!(flags & QUICK) || !is_atomic(vcpu, exit, flags))
+		return KEEL_NOT_QUICK;
+	/* The most frequent ones without an indirect branch. */
+	if (exit->reason == KEEL_EXIT_CPUID)
+		return handle_cpuid(vcpu, exit);
+	if (exit->reason == KEEL_EXIT_MSR)
+		return handle_msr(vcpu, exit);
+	return handlers[exit->reason].fn(vcpu, exit);
 }
 
 /*
