@@ -86,11 +86,9 @@ u64 bench_guest(unsigned int vm_flags, void (*fn)(), u64 arg);
 
 #define BENCH_GPA	PAGE_1G		/* where rows put memory, in the identity mapping */
 
-/* Is there so much memory, and some to spare? */
-bool bench_fits(u64 size);
-/* @size bytes, aligned to 2M, with madvise(@advice) before any access; @present: in memory. */
-u8 *bench_mem(u64 size, int advice, bool present);
-/* A vCPU that has run, and will map a GiB, @mem, page by page in bench_run(). */
-struct vcpu *bench_map(u8 *mem);
+/* A GiB in 4K pages; all are in memory, and in the host's page tables. */
+u8 *bench_gib(void);
+/* A vCPU that has run, and will map @gib page by page in bench_run(). */
+struct vcpu *bench_map(u8 *gib);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What VMs and vCPUs cost by being there: their beginning and end, their memory. */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -89,7 +90,19 @@ static u64 row_immediate_exit(void)
 
 /* ---- memory ----------------------------------------------------------------------- */
 
-#define MANY	63		/* and the one before */
+#define BEFORE	32		/* they use up what slabs have free, and what is there once */
+#define MANY	128
+
+/* Free memory of one CPU's lists and slabs is no use to the others. */
+static void one_cpu(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(sched_getcpu(), &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		die("sched_setaffinity: %s", strerror(errno));
+}
 
 /*
  * The kernel's free memory, pages on its CPUs' lists included, after what RCU and others put off
@@ -125,16 +138,20 @@ static u64 taken_since(u64 before)
 	return before > now ? before - now : 0;
 }
 
+static void add_vms(unsigned int nr)
+{
+	while (nr--)
+		must(vm_create(VM_BARE)->fd, KVM_CREATE_IRQCHIP, 0);
+}
+
 static u64 row_vm_memory(void)
 {
 	u64 before;
-	u32 i;
 
-	/* With the first one come things that are there once. */
-	must(vm_create(VM_BARE)->fd, KVM_CREATE_IRQCHIP, 0);
+	one_cpu();
+	add_vms(BEFORE);
 	before = free_memory();
-	for (i = 0; i < MANY; i++)
-		must(vm_create(VM_BARE)->fd, KVM_CREATE_IRQCHIP, 0);
+	add_vms(MANY);
 	return taken_since(before) / MANY;
 }
 
@@ -143,14 +160,17 @@ static void guest_nothing(u64 unused)
 	guest_done();
 }
 
-/* It must have run: some of its memory comes as late as that. */
-static void add_vcpu(struct vm *vm, unsigned int id)
+/* They must have run: some of their memory comes as late as that. */
+static void add_vcpus(struct vm *vm, unsigned int first, unsigned int nr)
 {
-	struct vcpu *v = vcpu_create(vm, id);
+	struct vcpu *v;
 
-	vcpu_set_runnable(v);
-	vcpu_long(v, guest_nothing, 0);
-	bench_run(v);
+	for (; nr--; first++) {
+		v = vcpu_create(vm, first);
+		vcpu_set_runnable(v);
+		vcpu_long(v, guest_nothing, 0);
+		bench_run(v);
+	}
 }
 
 static u64 row_vcpu_memory(void)
@@ -159,13 +179,13 @@ static u64 row_vcpu_memory(void)
 	u64 before;
 	u32 i;
 
-	/* What the guest uses is there, and mapped, before. */
+	one_cpu();
+	/* What guests use is in memory before. */
 	for (i = 0; i < sizeof(guest_cpus); i += PAGE)
 		((volatile u8 *)guest_cpus)[i] = 0;
-	add_vcpu(vm, 0);
+	add_vcpus(vm, 0, BEFORE);
 	before = free_memory();
-	for (i = 1; i <= MANY; i++)
-		add_vcpu(vm, i);
+	add_vcpus(vm, BEFORE, MANY);
 	return taken_since(before) / MANY;
 }
 
@@ -174,9 +194,8 @@ static u64 row_gib_memory(void)
 	struct vcpu *v;
 	u64 before;
 
-	if (!bench_fits(PAGE_1G))
-		return NOT_HERE;
-	v = bench_map(bench_mem(PAGE_1G, MADV_NOHUGEPAGE, true));
+	one_cpu();
+	v = bench_map(bench_gib());
 	before = free_memory();
 	bench_run(v);
 	return taken_since(before);

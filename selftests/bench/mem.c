@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "bench.h"
 #include "dirty.h"
@@ -33,26 +34,25 @@ static u64 proc_bytes(const char *path, const char *name)
 	return kb << 10;
 }
 
-bool bench_fits(u64 size)
+static u64 mem_available(void)
 {
-	return proc_bytes("/proc/meminfo", "MemAvailable") >= size + (128UL << 20);
+	return proc_bytes("/proc/meminfo", "MemAvailable");
 }
 
-static void populate(u8 *mem, u64 size)
+static void advise(u8 *mem, u64 size, int advice)
 {
-	if (madvise(mem, size, MADV_POPULATE_WRITE))
-		die("MADV_POPULATE_WRITE: %s", strerror(errno));
+	if (madvise(mem, size, advice))
+		die("madvise(%d): %s", advice, strerror(errno));
 }
 
-u8 *bench_mem(u64 size, int advice, bool present)
+/* Address space, aligned to 2M; @advice is about huge pages. */
+static u8 *space(u64 size, int advice)
 {
 	u8 *mem = map_anon(size + PAGE_2M);
 
 	mem = (u8 *)(((uintptr_t)mem + PAGE_2M - 1) & ~(PAGE_2M - 1));
 	/* A kernel without huge pages need not be told to use none. */
 	madvise(mem, size, advice);
-	if (present)
-		populate(mem, size);
 	return mem;
 }
 
@@ -91,12 +91,14 @@ static u64 touch(u64 size, u64 distance, int advice, bool present)
 	struct vcpu *v;
 	u8 *mem;
 
-	if (!bench_fits(all))
+	if (mem_available() < all)
 		return NOT_HERE;
 	v = bench_vcpu(0, guest_touch, BENCH_GPA);
 	round_size = size;
 	step = distance;
-	mem = bench_mem(all, advice, present);
+	mem = space(all, advice);
+	if (present)
+		advise(mem, all, MADV_POPULATE_WRITE);
 	if (vm_slot(v->vm, FIRST_SLOT, 0, BENCH_GPA, all, mem))
 		die("cannot add the memory");
 	bench_run(v);
@@ -145,7 +147,7 @@ static u64 row_populate_2m(void)
 
 static u64 row_native_populate_4k(void)
 {
-	u8 *mem = bench_mem(ROUNDS * NEAR_SIZE, MADV_NOHUGEPAGE, false);
+	u8 *mem = space(ROUNDS * NEAR_SIZE, MADV_NOHUGEPAGE);
 
 	round_size = NEAR_SIZE;
 	step = PAGE;
@@ -162,6 +164,41 @@ static u64 row_native_populate_4k(void)
 
 static volatile u64 dirty_round;
 
+/* Whoever reads a page of shared memory gets it writable, and its neighbours with it. */
+static void map_gib(u8 *mem)
+{
+	u64 i;
+
+	for (i = 0; i < BIG_PAGES; i++)
+		READ_ONCE(mem[i * PAGE]);
+}
+
+/*
+ * Shared memory, which is there several times where a GiB of it would take the host's memory, or
+ * an emulated host's time: page tables do not know the difference.
+ */
+u8 *bench_gib(void)
+{
+	u8 *mem = space(BIG, MADV_NOHUGEPAGE);
+	u64 size = BIG, at;
+	int fd = memfd_create("bench", 0);
+
+	while (size > mem_available() / 8 && size > PAGE_2M)
+		size /= 2;
+	if (fd < 0 || ftruncate(fd, size))
+		die("shared memory: %s", strerror(errno));
+	for (at = 0; at < BIG; at += size) {
+		if (mmap(mem + at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+		    MAP_FAILED)
+			die("shared memory: %s", strerror(errno));
+	}
+	close(fd);
+	madvise(mem, BIG, MADV_NOHUGEPAGE);
+	advise(mem, size, MADV_POPULATE_WRITE);
+	map_gib(mem);
+	return mem;
+}
+
 static void guest_map_big(void)
 {
 	u64 i;
@@ -177,11 +214,11 @@ static void guest_map_once(u64 unused)
 	guest_done();
 }
 
-struct vcpu *bench_map(u8 *mem)
+struct vcpu *bench_map(u8 *gib)
 {
 	struct vcpu *v = bench_vcpu(0, guest_map_once, 0);
 
-	if (vm_slot(v->vm, FIRST_SLOT, 0, BENCH_GPA, BIG, mem))
+	if (vm_slot(v->vm, FIRST_SLOT, 0, BENCH_GPA, BIG, gib))
 		die("cannot add the memory");
 	if (guest_run(v) != UC_SYNC)
 		die("the guest does not start");
@@ -213,17 +250,11 @@ static u64 log_round(struct vcpu *v, u64 *bitmap)
 
 static u64 row_dirty_log(void)
 {
-	struct vcpu *v;
-	u64 *bitmap, i, t;
-	u8 *mem;
+	struct vcpu *v = bench_vcpu(0, guest_dirty, 0);
+	u64 *bitmap = calloc(BIG_PAGES / 64, 8), i, t;
 	u32 r;
 
-	if (!bench_fits(BIG))
-		return NOT_HERE;
-	v = bench_vcpu(0, guest_dirty, 0);
-	mem = bench_mem(BIG, MADV_NOHUGEPAGE, true);
-	bitmap = calloc(BIG_PAGES / 64, 8);
-	if (vm_slot(v->vm, FIRST_SLOT, LOG, BENCH_GPA, BIG, mem))
+	if (vm_slot(v->vm, FIRST_SLOT, LOG, BENCH_GPA, BIG, bench_gib()))
 		die("cannot add the memory");
 	log_round(v, bitmap);
 	for (i = 0; i < BIG_PAGES / 64; i++)
@@ -245,33 +276,26 @@ static u64 row_dirty_log(void)
 	return median(&samples);
 }
 
-/* What it takes to give the memory back; it is populated anew before. */
-static u64 unmap(u8 *mem, struct vcpu *v)
+static u64 unmap(u8 *mem, u32 round)
 {
 	u64 t;
 
-	if (v)
-		bench_run(v);
-	magic(v ? TRACED_ROUND : 0);
+	magic(round);
 	t = rdtsc();
-	if (madvise(mem, BIG, MADV_DONTNEED))
-		die("MADV_DONTNEED: %s", strerror(errno));
+	advise(mem, BIG, MADV_DONTNEED);
 	t = rdtsc() - t;
-	magic(v ? TRACED_ROUND : 0);
+	magic(round);
 	return t;
 }
 
 static u64 row_notifier_unmap(void)
 {
-	u64 without, with;
-	u8 *mem;
+	u8 *mem = bench_gib();
+	u64 without = unmap(mem, 0), with;
 
-	if (!bench_fits(BIG))
-		return NOT_HERE;
-	mem = bench_mem(BIG, MADV_NOHUGEPAGE, true);
-	without = unmap(mem, NULL);
-	populate(mem, BIG);
-	with = unmap(mem, bench_map(mem));
+	map_gib(mem);
+	bench_run(bench_map(mem));
+	with = unmap(mem, TRACED_ROUND);
 	return with > without ? with - without : 0;
 }
 
