@@ -244,14 +244,12 @@ static void finish_in(struct keel_vcpu *vcpu, const void *data, u8 size)
 
 static int complete_pio(struct keel_vcpu *vcpu)
 {
-	struct keel_exit exit = { .reason = KEEL_EXIT_IO, .insn_len = vcpu->pio.insn_len };
-
 	/* The client moved the guest elsewhere (reset it, say): nothing to finish. */
 	if (keel_rip(vcpu) != vcpu->pio.rip)
 		return KEEL_RESUME;
 	if (vcpu->pio.in)
 		finish_in(vcpu, vcpu->pio_data, vcpu->pio.size);
-	return keel_skip(vcpu, &exit);
+	return keel_skip(vcpu, vcpu->pio.insn_len);
 }
 
 /**
@@ -285,14 +283,14 @@ int keel_pio(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 	if (!ret) {
 		if (!out)
 			finish_in(vcpu, &val, size);
-		return keel_skip(vcpu, exit);
+		return keel_skip(vcpu, exit->insn_len);
 	}
 	tell_pio(vcpu->run, out, port, size, 1);
 	/* Of which user space reads or writes @size bytes. */
 	*(u32 *)vcpu->pio_data = out ? val : 0;
 	if (out && unlikely(port == 0x7e) &&
 	    !(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_OUT_7E_INC_RIP)) {
-		keel_skip(vcpu, exit);
+		keel_skip(vcpu, exit->insn_len);
 		return KEEL_TO_USER;
 	}
 	vcpu->complete_io = complete_pio;

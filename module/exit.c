@@ -74,24 +74,24 @@ void keel_queue_step(struct keel_vcpu *vcpu, bool branch)
 		keel_queue_db(vcpu, DR_STEP);
 }
 
-static noinline int skip_slowly(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+static noinline int skip_slowly(struct keel_vcpu *vcpu, u8 len)
 {
-	keel_advance_rip(vcpu, exit->insn_len);
+	keel_advance_rip(vcpu, len);
 	if (unlikely(keel_rflags(vcpu) & X86_EFLAGS_TF))
 		keel_queue_step(vcpu, false);
 	return KEEL_RESUME;
 }
 
-static __always_inline int skip(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+static __always_inline int skip(struct keel_vcpu *vcpu, u8 len)
 {
 	const u32 regs = KEEL_R_RIP | KEEL_R_RFLAGS | KEEL_R_SHADOW;
-	unsigned long next = vcpu->rip + exit->insn_len;
+	unsigned long next = vcpu->rip + len;
 
 	/* What keel_advance_rip() does where nothing is in its way. */
 	if (unlikely((vcpu->avail & regs) != regs || vcpu->int_shadow ||
 		     (vcpu->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF)) ||
 		     (vcpu->rip ^ next) >> 32))
-		return skip_slowly(vcpu, exit);
+		return skip_slowly(vcpu, len);
 	keel_set_rip(vcpu, next);
 	return KEEL_RESUME;
 }
@@ -99,13 +99,13 @@ static __always_inline int skip(struct keel_vcpu *vcpu, const struct keel_exit *
 /**
  * keel_skip() - past the instruction that exited
  * @vcpu: the vCPU
- * @exit: the exit, its insn_len known
+ * @len: its length
  *
  * Return: KEEL_RESUME.
  */
-int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+int keel_skip(struct keel_vcpu *vcpu, u8 len)
 {
-	return skip(vcpu, exit);
+	return skip(vcpu, len);
 }
 
 static int inject_ud(struct keel_vcpu *vcpu)
@@ -120,12 +120,12 @@ static int handle_cpuid(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	vcpu->stats.cpuid_exits++;
 	keel_cpuid_exec(vcpu);
-	return skip(vcpu, exit);
+	return skip(vcpu, exit->insn_len);
 }
 
 static int handle_hlt(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	keel_skip(vcpu, exit);
+	keel_skip(vcpu, exit->insn_len);
 	return keel_vcpu_halt(vcpu);
 }
 
@@ -160,7 +160,7 @@ static int handle_msr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 		vcpu->gpr[KEEL_RAX] = (u32)data;
 		vcpu->gpr[KEEL_RDX] = data >> 32;
 	}
-	return skip(vcpu, exit);
+	return skip(vcpu, exit->insn_len);
 }
 
 static int handle_hypercall(struct keel_vcpu *vcpu, struct keel_exit *exit)
@@ -170,7 +170,7 @@ static int handle_hypercall(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	vcpu->stats.hypercalls++;
 	ret = keel_hypercall(vcpu);
 	if (ret >= 0)
-		keel_skip(vcpu, exit);
+		keel_skip(vcpu, exit->insn_len);
 	return ret;
 }
 
@@ -182,7 +182,7 @@ static int handle_rdpmc(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 static int handle_pause(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	keel_skip(vcpu, exit);
+	keel_skip(vcpu, exit->insn_len);
 	/* The lock's holder may wait for this CPU. */
 	yield();
 	return KEEL_RESUME;
@@ -197,13 +197,13 @@ static int handle_monitor(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	if ((vcpu->vm->disabled_quirks & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) &&
 	    !keel_guest_has(vcpu, X86_FEATURE_MWAIT))
 		return inject_ud(vcpu);
-	return keel_skip(vcpu, exit);
+	return keel_skip(vcpu, exit->insn_len);
 }
 
 /* All guest memory is coherent with the host's caches: nothing to write back or drop. */
 static int handle_invd(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	return keel_skip(vcpu, exit);
+	return keel_skip(vcpu, exit->insn_len);
 }
 
 static int handle_forbidden(struct keel_vcpu *vcpu, struct keel_exit *exit)
@@ -217,7 +217,7 @@ static int handle_xsetbv(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 	if (keel_cpl(vcpu) || keel_set_xcr(vcpu, (u32)vcpu->gpr[KEEL_RCX], value))
 		return keel_inject_gp(vcpu, 0);
-	return keel_skip(vcpu, exit);
+	return keel_skip(vcpu, exit->insn_len);
 }
 
 /* ---- control and debug registers -------------------------------------------------- */
@@ -292,15 +292,15 @@ static int handle_cr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 		return not_done(ret);
 	if (exit->u.cr.clts) {
 		ret = keel_set_cr0(vcpu, keel_cr_get(vcpu, 0) & ~X86_CR0_TS);
-		return ret ? gp_or_error(vcpu, ret) : keel_skip(vcpu, exit);
+		return ret ? gp_or_error(vcpu, ret) : keel_skip(vcpu, exit->insn_len);
 	}
 	if (exit->u.cr.lmsw) {
 		ret = keel_set_cr0(vcpu, lmsw(vcpu, exit->u.cr.lmsw_value));
-		return ret ? gp_or_error(vcpu, ret) : keel_skip(vcpu, exit);
+		return ret ? gp_or_error(vcpu, ret) : keel_skip(vcpu, exit->insn_len);
 	}
 	if (!exit->u.cr.write) {
 		keel_gpr_set(vcpu, exit->u.cr.gpr, keel_cr_get(vcpu, exit->u.cr.cr) & mode_mask(vcpu));
-		return keel_skip(vcpu, exit);
+		return keel_skip(vcpu, exit->insn_len);
 	}
 
 	old_cr8 = keel_get_cr8(vcpu);
@@ -308,7 +308,7 @@ static int handle_cr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	ret = keel_cr_set(vcpu, exit->u.cr.cr, val);
 	if (ret)
 		return gp_or_error(vcpu, ret);
-	keel_skip(vcpu, exit);
+	keel_skip(vcpu, exit->insn_len);
 	/* User space's APIC may have something that the lower priority lets in. */
 	if (exit->u.cr.cr == 8 && !vcpu->lapic && old_cr8 > val) {
 		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
@@ -594,14 +594,13 @@ int keel_handle_quickly(struct keel_vcpu *vcpu, struct keel_exit *exit)
  */
 static int handle_again(struct keel_vcpu *vcpu)
 {
-	struct keel_exit exit = vcpu->failed_exit;
-
 	/* The client may have moved the guest elsewhere (reset it, say), or have an exception for it. */
 	keel_need(vcpu, KEEL_R_SHADOW);
 	if (keel_rip(vcpu) != vcpu->failed_rip || !vcpu->int_shadow ||
 	    vcpu->events.exc.injected || vcpu->events.exc.pending)
 		return KEEL_RESUME;
-	return keel_handle_exit(vcpu, &exit);
+	vcpu->exit = vcpu->failed_exit;
+	return keel_handle_exit(vcpu, &vcpu->exit);
 }
 
 /*

@@ -74,6 +74,7 @@
 #define KEEL_DR6_B	GENMASK(3, 0)
 #define KEEL_DR6_BD	BIT(13)
 #define KEEL_DR7_GD	BIT(13)
+#define KEEL_DR7_ACTIVE	0xffUL		/* L0-L3, G0-G3 */
 
 /* x86 encoding order; entry.S depends on it. */
 enum keel_gpr {
@@ -293,6 +294,7 @@ struct keel_vcpu {
 	bool loaded;				/* v */
 	u8 guest_cpl;				/* v: with KEEL_R_SS */
 	unsigned long rcu_noted;		/* v: guest_ctx.h */
+	struct keel_exit exit;			/* v: run.c; why the guest stopped last */
 
 	/* ---- registers, by group ---- */
 	unsigned long cr0, cr2, cr3, cr4, cr8;	/* v: guest's values; cr8 only without lapic */
@@ -461,6 +463,11 @@ unsigned long keel_get_dr(struct keel_vcpu *vcpu, int dr);
 void keel_regs_reset(struct keel_vcpu *vcpu, bool init);
 /* The guest had the debug registers to itself (dr_open): its DR6 and DR7, after the exit. */
 void keel_dr_take_back(struct keel_vcpu *vcpu, unsigned long dr6, unsigned long dr7);
+/* DR7 is read back where the guest could write it, so the vcpu's copy is good. */
+static inline bool keel_wants_dr(const struct keel_vcpu *vcpu)
+{
+	return (vcpu->dr7 & KEEL_DR7_ACTIVE) || vcpu->dr_open;
+}
 void keel_switch_guest_dr(struct keel_vcpu *vcpu);	/* irqs off, before entry */
 void keel_switch_host_dr(struct keel_vcpu *vcpu);	/* irqs off, after exit */
 int keel_get_regs(struct keel_vcpu *vcpu, struct kvm_regs *regs);
@@ -680,7 +687,7 @@ int keel_set_vcpu_events(struct keel_vcpu *vcpu, struct kvm_vcpu_events *e);
 int keel_interrupt(struct keel_vcpu *vcpu, u32 vector);	/* KVM_INTERRUPT */
 
 /* exit.c: also for the emulator's use */
-int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit);
+int keel_skip(struct keel_vcpu *vcpu, u8 len);
 void keel_advance_rip(struct keel_vcpu *vcpu, u8 len);
 void keel_queue_step(struct keel_vcpu *vcpu, bool branch);
 u32 keel_exception_exits(const struct keel_vcpu *vcpu);

@@ -4,6 +4,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
 #include <linux/task_work.h>
+#include <asm/debugreg.h>
 
 #include "guest_ctx.h"
 #include "keel.h"
@@ -228,11 +229,13 @@ static int enter_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 	WRITE_ONCE(vcpu->stats.guest_mode, 1);
 	keel_guest_time_begin(&vcpu->rcu_noted);
-	keel_switch_guest_dr(vcpu);
+	if (unlikely(keel_wants_dr(vcpu)))
+		keel_switch_guest_dr(vcpu);
 
 	ret = run_guest(vcpu, exit);
 
-	keel_switch_host_dr(vcpu);
+	if (unlikely(vcpu->dr_live || hw_breakpoint_active()))
+		keel_switch_host_dr(vcpu);
 	/* What the guest flushed or mapped before is done with; kicks wake, or wait for nothing. */
 	smp_store_release(&vcpu->mode, KEEL_OUTSIDE);
 	WRITE_ONCE(vcpu->stats.guest_mode, 0);
@@ -250,7 +253,7 @@ static int enter_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 static int run_once(struct keel_vcpu *vcpu)
 {
-	struct keel_exit exit;
+	struct keel_exit *exit = &vcpu->exit;
 	int ret;
 
 	if (unlikely(vcpu->ring.entry) && keel_dirty_ring_full(vcpu)) {
@@ -262,7 +265,7 @@ static int run_once(struct keel_vcpu *vcpu)
 		return ret;
 	if (unlikely(vcpu->vapic))
 		keel_vapic_sync_to(vcpu);
-	ret = enter_guest(vcpu, &exit);
+	ret = enter_guest(vcpu, exit);
 	/* Also without an entry: what made it fail may be an interrupt that needs the EOI. */
 	if (vcpu->pv_eoi_offered && !keel_pv_eoi_sync_from(vcpu)) {
 		keel_vcpu_put(vcpu);
@@ -273,9 +276,9 @@ static int run_once(struct keel_vcpu *vcpu)
 	if (ret != KEEL_NOT_QUICK)
 		return ret;
 	/* A handler that may sleep gets the thread without the section. */
-	if (!keel_exit_is_atomic(vcpu, &exit))
+	if (!keel_exit_is_atomic(vcpu, exit))
 		keel_vcpu_put(vcpu);
-	return keel_handle_exit(vcpu, &exit);
+	return keel_handle_exit(vcpu, exit);
 }
 
 /* ---- HLT -------------------------------------------------------------------------- */
@@ -507,8 +510,12 @@ static int prepare_and_run(struct keel_vcpu *vcpu)
 
 	if (vcpu->mp_state == KVM_MP_STATE_UNINITIALIZED)
 		return wait_for_sipi(vcpu);
-	if (!vcpu->lapic && keel_set_cr8(vcpu, READ_ONCE(vcpu->run->cr8)))
-		return -EINVAL;
+	if (!vcpu->lapic) {
+		u64 cr8 = READ_ONCE(vcpu->run->cr8);
+
+		if (cr8 != vcpu->cr8 && keel_set_cr8(vcpu, cr8))
+			return -EINVAL;
+	}
 
 	if (complete) {
 		vcpu->complete_io = NULL;

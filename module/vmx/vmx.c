@@ -59,20 +59,17 @@ static void clear_everywhere(struct vmx_vcpu *vmx)
 }
 
 /*
- * vmx_make_current(): VMREAD and VMWRITE are to mean this vCPU's VMCS, on this CPU
+ * vmx_make_current_slowly(): for vmx_make_current(), when it is not
  *
- * Preemption off, interrupts on unless it is current already.  A VMCS is active on one CPU at
- * a time ('Software Use of Virtual-Machine Control Structures').  Translations that this CPU
- * cached when the vCPU was here last, or for somebody who had its VPID or its root before, may
- * be out of date.
+ * A VMCS is active on one CPU at a time ('Software Use of Virtual-Machine Control Structures').
+ * Translations that this CPU cached when the vCPU was here last, or for somebody who had its
+ * VPID or its root before, may be out of date.
  */
-void vmx_make_current(struct vmx_vcpu *vmx)
+void vmx_make_current_slowly(struct vmx_vcpu *vmx)
 {
 	struct vmx_cpu *cpu = this_cpu_ptr(&vmx_cpus);
 	unsigned long flags;
 
-	if (likely(cpu->current_vcpu == vmx))
-		return;
 	if (vmx->cpu == smp_processor_id()) {
 		vmx_vmptrld(__pa(vmx->vmcs));
 		cpu->current_vcpu = vmx;

@@ -218,7 +218,19 @@ void vmx_cpu_disable(void);
 
 /* vmx.c */
 void vmx_clear_vmcs(struct vmx_vcpu *vmx);
-void vmx_make_current(struct vmx_vcpu *vmx);
+void vmx_make_current_slowly(struct vmx_vcpu *vmx);
+
+/**
+ * vmx_make_current() - VMREAD and VMWRITE are to mean this vCPU's VMCS, on this CPU
+ * @vmx: the vCPU
+ *
+ * Preemption off, interrupts on unless it is current already.
+ */
+static inline void vmx_make_current(struct vmx_vcpu *vmx)
+{
+	if (unlikely(this_cpu_read(vmx_cpus.current_vcpu) != vmx))
+		vmx_make_current_slowly(vmx);
+}
 
 /* vmcs.c */
 void vmx_pull(struct keel_vcpu *vcpu, u32 mask);
