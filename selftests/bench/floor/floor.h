@@ -5,7 +5,7 @@
 
 #include <linux/types.h>
 
-/* Rounds of one call; the other call has twice as many, and the difference is free of the rest. */
+/* Rounds of a call; the next one has twice as many, and the difference is free of the rest. */
 #define FLOOR_ROUNDS	100
 
 /* As vcpu->gpr in the module, whose macros move them. */
@@ -24,7 +24,7 @@ struct floor_ticks {
  * @name: of the extension
  * @supported: this CPU has it, and the firmware has not locked it
  * @setup, @teardown: memory
- * @batch: interrupts off, in a kernel thread: turns the extension on, runs the batch, turns it off.
+ * @batch: interrupts off, in a kernel thread: turns the extension on, runs, turns it off.
  *	0; -EBUSY if somebody else has it on; -EAGAIN if an NMI came in between; -EIO
  */
 struct floor_cpu {
@@ -40,7 +40,7 @@ extern const struct floor_cpu floor_vmx, floor_svm;
 /* The guest's code: CPUID, at which it stays. */
 void floor_guest(void);
 
-/* Rounds, until @rounds is 0 or the guest stops for something else than CPUID: how many are left. */
+/* Until @rounds is 0, or the guest stops for something else than CPUID: how many are left. */
 u32 floor_vmx_launch(unsigned long *gpr, u32 rounds);
 u32 floor_vmx_rounds(unsigned long *gpr, u32 rounds);
 u32 floor_svm_rounds(unsigned long *gpr, u32 rounds, const void *vmcb, u64 vmcb_pa);
