@@ -567,6 +567,17 @@ bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 	return is_atomic(vcpu, exit, handlers[exit->reason].flags);
 }
 
+/* A page that the host has: the rest of keel_handle_exit() is for pages that it has not. */
+static int map_quickly(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+{
+	if (!keel_mmu_fault_quick(vcpu, exit->u.fault.gpa, exit->u.fault.access))
+		return KEEL_NOT_QUICK;
+	vcpu->stats.tdp_faults++;
+	vcpu->stats.tdp_fixed++;
+	trace_keel_fault(vcpu->id, exit->u.fault.gpa, exit->u.fault.access, KEEL_FAULT_FIXED);
+	return KEEL_RESUME;
+}
+
 /**
  * keel_handle_quickly() - do what the guest left for, if it takes no time
  * @vcpu: the vCPU, loaded; its mutex held, interrupts off
@@ -579,7 +590,7 @@ int keel_handle_quickly(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	u32 flags = handlers[exit->reason].flags;
 
 	if (!(flags & QUICK) || !is_atomic(vcpu, exit, flags))
-		return KEEL_NOT_QUICK;
+		return exit->reason == KEEL_EXIT_TDP_FAULT ? map_quickly(vcpu, exit) : KEEL_NOT_QUICK;
 	/* The most frequent ones without an indirect branch. */
 	if (exit->reason == KEEL_EXIT_CPUID)
 		return handle_cpuid(vcpu, exit);

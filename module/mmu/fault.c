@@ -37,12 +37,10 @@
  * @write: the guest wants to write
  * @exec: the guest fetches code
  * @may_write: the slot allows it
- * @writable: so does the host, for all of @pages
+ * @writable: so does the host, for @page
  * @log: the slot's writes are logged: 4K pages
- * @nr: pages found from @hva upwards
- * @pages: a reference is held on each; none with @pfnmap
- * @pfnmap: memory without reference counts: @pfn, and no pages
- * @pfn: the host's frame then
+ * @page: a reference is held on it; NULL: memory without reference counts
+ * @pfn: the host's frame
  */
 struct tdp_fault {
 	const struct keel_memslot *slot;
@@ -50,79 +48,11 @@ struct tdp_fault {
 	unsigned long hva;
 	unsigned long seq;
 	bool write, exec, may_write, writable, log;
-	bool pfnmap;
-	int nr;
+	struct page *page;
 	kvm_pfn_t pfn;
-	struct page *pages[KEEL_TDP_AROUND];
 };
 
 /* ---- the host's side -------------------------------------------------------------- */
-
-/*
- * keel_tdp_host_level(): the size of the host's mapping at @hva, which is current->mm's.
- * Without locks: interrupts off keep table pages from being freed (they are freed after
- * an IPI or an RCU grace period), and each entry is read once, since it may
- * turn from a table into a leaf meanwhile.
- */
-int keel_tdp_host_level(unsigned long hva)
-{
-	int level = KEEL_TDP_4K;
-	unsigned long flags;
-	pgd_t pgd;
-	p4d_t p4d;
-	pud_t pud;
-	pmd_t pmd;
-
-	local_irq_save(flags);
-	pgd = READ_ONCE(*pgd_offset(current->mm, hva));
-	if (!pgd_present(pgd))
-		goto out;
-	p4d = READ_ONCE(*p4d_offset(&pgd, hva));
-	if (!p4d_present(p4d))
-		goto out;
-	pud = READ_ONCE(*pud_offset(&p4d, hva));
-	if (!pud_present(pud))
-		goto out;
-	if (pud_leaf(pud)) {
-		level = KEEL_TDP_1G;
-		goto out;
-	}
-	pmd = READ_ONCE(*pmd_offset(&pud, hva));
-	if (pmd_present(pmd) && pmd_leaf(pmd))
-		level = KEEL_TDP_2M;
-out:
-	local_irq_restore(flags);
-	return level;
-}
-
-/* How many pages from @gfn on may be mapped at once: in the slot, and in one 4K table. */
-static int around(const struct tdp_fault *f)
-{
-	gfn_t in_slot = f->slot->base_gfn + f->slot->npages - f->gfn;
-	int in_table = KEEL_TDP_ENTRIES - keel_tdp_index(f->gfn, KEEL_TDP_4K);
-
-	return min3((gfn_t)KEEL_TDP_AROUND, in_slot, (gfn_t)in_table);
-}
-
-/*
- * What the host has mapped already: cheap, and the neighbours come with it.  A
- * read is mapped writable where the host's page is, which saves the fault of
- * the write that often follows; pages shared copy-on-write (the zero page, KSM,
- * after a fork) are not writable in the host's tables, so they are not here.
- */
-static bool get_fast(struct tdp_fault *f)
-{
-	/* Under a large page neighbours come by themselves, but where writes are logged. */
-	int n = !f->log && keel_tdp_host_level(f->hva) > KEEL_TDP_4K ? 1 : around(f);
-
-	if (f->may_write) {
-		f->nr = get_user_pages_fast_only(f->hva, n, FOLL_WRITE, f->pages);
-		f->writable = f->nr > 0;
-	}
-	if (!f->nr && !f->write)
-		f->nr = get_user_pages_fast_only(f->hva, n, 0, f->pages);
-	return f->nr > 0;
-}
 
 /* The host's entry, after the driver's fault handler if need be.  -EAGAIN: look the vma up again. */
 static int fault_in_pte(struct tdp_fault *f, struct vm_area_struct *vma,
@@ -168,45 +98,52 @@ static int get_pfnmap(struct tdp_fault *f)
 
 	if (!pte.write_back || !page_is_ram(pte.pfn))
 		return -EFAULT;
-	f->pfnmap = true;
 	f->pfn = pte.pfn;
-	f->nr = 1;
 	f->writable = f->may_write && pte.writable;
 	return 0;
 }
 
-/* The host has to fault the page in: swap, first touch, copy-on-write. */
-static int get_slow(struct tdp_fault *f)
+/*
+ * The host has to fault the page in: swap, first touch, copy-on-write.  True: it has, and its
+ * tables say the rest.
+ */
+static bool fault_in(const struct tdp_fault *f)
+{
+	struct mm_struct *mm = current->mm;
+	bool unlocked = false;
+	int ret;
+
+	if (mmap_read_lock_killable(mm))
+		return false;
+	ret = fixup_user_fault(mm, f->hva, f->write ? FAULT_FLAG_WRITE : 0, &unlocked);
+	mmap_read_unlock(mm);
+	return !ret;
+}
+
+/* Any page that can be mapped at all, with a reference to it. */
+static int get_page_of(struct tdp_fault *f)
 {
 	unsigned int flags = FOLL_HWPOISON | (f->write ? FOLL_WRITE : 0);
 	struct page *writable;
 	long n;
 
-	n = get_user_pages_unlocked(f->hva, 1, f->pages, flags);
-	if (!n || n == -EFAULT)
+	n = get_user_pages_unlocked(f->hva, 1, &f->page, flags);
+	if (!n || n == -EFAULT) {
+		f->page = NULL;
 		return fatal_signal_pending(current) ? -EINTR : get_pfnmap(f);
+	}
 	if (n < 0)
 		return n;
 
-	f->nr = 1;
 	f->writable = f->write;
 	if (!f->write && f->may_write &&
 	    get_user_pages_fast_only(f->hva, 1, FOLL_WRITE, &writable) == 1) {
-		put_page(f->pages[0]);
-		f->pages[0] = writable;
+		put_page(f->page);
+		f->page = writable;
 		f->writable = true;
 	}
+	f->pfn = page_to_pfn(f->page);
 	return 0;
-}
-
-static void put_pages(struct tdp_fault *f)
-{
-	int i;
-
-	if (f->pfnmap)
-		return;
-	for (i = 0; i < f->nr; i++)
-		put_page(f->pages[i]);
 }
 
 /*
@@ -214,13 +151,10 @@ static void put_pages(struct tdp_fault *f)
  * host's page-table entry saying so.  Under tdp.lock, while the notifier is
  * held off: later the page might have been cleaned and unmapped.
  */
-static void mark_dirty(const struct tdp_fault *f, int nr)
+static void mark_dirty(struct page *page)
 {
-	int i;
-
-	for (i = 0; i < nr; i++)
-		if (!PageDirty(f->pages[i]) && !PageReserved(f->pages[i]))
-			SetPageDirty(f->pages[i]);
+	if (page && !PageDirty(page) && !PageReserved(page))
+		SetPageDirty(page);
 }
 
 /* ---- the guest's side ------------------------------------------------------------- */
@@ -231,27 +165,15 @@ static bool invalidating(const struct keel_tdp *tdp, unsigned long hva, unsigned
 	return tdp->notify_count && hva < tdp->notify_end && hva + len > tdp->notify_start;
 }
 
-/* The frame's page of this level is all in the slot, and host and guest agree on its offset. */
-static bool level_fits(const struct tdp_fault *f, int level, kvm_pfn_t pfn)
-{
-	const struct keel_memslot *slot = f->slot;
-	gfn_t span = keel_tdp_span(level);
-	gfn_t first = f->gfn & ~(span - 1);
-
-	return first >= slot->base_gfn && first + span <= slot->base_gfn + slot->npages &&
-	       !(((f->hva >> PAGE_SHIFT) ^ f->gfn) & (span - 1)) &&
-	       !((pfn ^ f->gfn) & (span - 1));
-}
-
 /*
  * tdp.lock held and @f not stale, so the host's tables still map the page that
  * was found; the size that they map it with is what they say now.
  */
-static int map_level(const struct keel_vm *vm, const struct tdp_fault *f, kvm_pfn_t pfn)
+static int map_level(const struct keel_vm *vm, const struct tdp_fault *f)
 {
 	int level;
 
-	if (f->pfnmap || f->log || (f->exec && keel_caps.nx_large))
+	if (!f->page || f->log || (f->exec && keel_caps.nx_large))
 		return KEEL_TDP_4K;
 	level = keel_tdp_host_level(f->hva);
 	if (level == KEEL_TDP_1G && !keel_caps.tdp_1g)
@@ -260,25 +182,19 @@ static int map_level(const struct keel_vm *vm, const struct tdp_fault *f, kvm_pf
 		unsigned long size = keel_tdp_span(level) << PAGE_SHIFT;
 
 		/* Part of the large page may be on its way out. */
-		if (level_fits(f, level, pfn) &&
+		if (keel_tdp_slot_fits(f->slot, f->gfn, f->hva, level) &&
+		    !((f->pfn ^ f->gfn) & (keel_tdp_span(level) - 1)) &&
 		    !invalidating(&vm->tdp, f->hva & ~(size - 1), size))
 			break;
 	}
 	return level;
 }
 
-/* The host allows writing to @nr pages, and the guest's entries do so as far as make_leaf() says. */
-static void mapped_writable(struct keel_vcpu *vcpu, const struct tdp_fault *f, int nr)
+/* The first write to a page of a logged slot has its entry; after the entry, as tdp_log.c says. */
+static void log_write(struct keel_vcpu *vcpu, const struct tdp_fault *f, bool writable)
 {
-	if (f->log && !keel_caps.pml) {
-		if (!f->write)
-			return;
-		/* After the entry, as tdp_log.c says. */
+	if (f->log && !keel_caps.pml && f->write && writable)
 		keel_dirty_mark(vcpu, f->slot, f->gfn);
-		nr = 1;
-	}
-	if (!f->pfnmap)
-		mark_dirty(f, nr);
 }
 
 static enum keel_tdp_map_result install_locked(struct keel_vcpu *vcpu, const struct tdp_fault *f,
@@ -287,41 +203,81 @@ static enum keel_tdp_map_result install_locked(struct keel_vcpu *vcpu, const str
 	struct keel_vm *vm = vcpu->vm;
 	struct keel_tdp *tdp = &vm->tdp;
 	enum keel_tdp_map_result ret;
-	int i;
 
 	if (tdp->notify_seq != f->seq || invalidating(tdp, f->hva, PAGE_SIZE))
 		return KEEL_TDP_STALE;
 
-	m->level = map_level(vm, f, m->pfns[0]);
-	m->nr = f->nr;
-	if (m->level > KEEL_TDP_4K || invalidating(tdp, f->hva, (unsigned long)f->nr << PAGE_SHIFT))
-		m->nr = 1;
-	for (i = 1; i < m->nr; i++)
-		m->pfns[i] = page_to_pfn(f->pages[i]);
-
+	m->level = map_level(vm, f);
+	m->writable = f->writable;
+	m->first = f->gfn;
+	m->nr = 1;
+	m->pfns[0] = f->pfn;
 	ret = keel_tdp_map(vm, m);
-	if (ret == KEEL_TDP_MAPPED && m->writable)
-		mapped_writable(vcpu, f, m->nr);
+	if (ret != KEEL_TDP_MAPPED || !f->writable)
+		return ret;
+	if (!f->log || keel_caps.pml || f->write)
+		mark_dirty(f->page);
+	log_write(vcpu, f, true);
 	return ret;
 }
 
-/* KEEL_FAULT_FIXED, -ENOMEM, or -EAGAIN: the host has changed its tables meanwhile. */
-static int install(struct keel_vcpu *vcpu, const struct tdp_fault *f)
+/*
+ * What the host's own tables have there, and neighbours with it: a read is mapped writable where
+ * the host's page is, which saves the fault of the write that often follows; pages shared
+ * copy-on-write (KSM, after a fork) are not writable in the host's tables, so they are not here.
+ * At most @max pages.  Interrupts off.
+ */
+static enum keel_tdp_map_result map_host_locked(struct keel_vcpu *vcpu, const struct tdp_fault *f,
+						struct keel_tdp_mapping *m, int max)
+{
+	unsigned long large = ~(PMD_SIZE - 1);
+	struct keel_vm *vm = vcpu->vm;
+	enum keel_tdp_map_result ret;
+	bool whole = !f->log;
+
+	/* Part of the large page, or some neighbour, may be on its way out. */
+	if (unlikely(invalidating(&vm->tdp, f->hva & large, PMD_SIZE))) {
+		if (invalidating(&vm->tdp, f->hva, PAGE_SIZE))
+			return KEEL_TDP_STALE;
+		max = 1;
+		whole = false;
+	}
+	/* Logged pages one by one: each is open for the write that was told. */
+	if (f->log && !keel_caps.pml)
+		max = 1;
+	if (f->exec && keel_caps.nx_large)
+		whole = false;
+	m->writable = f->may_write;
+	if (!keel_tdp_find_host(m, f->slot, f->hva, max, whole))
+		return KEEL_TDP_NOT_THERE;
+	ret = keel_tdp_map(vm, m);
+	if (ret == KEEL_TDP_MAPPED)
+		log_write(vcpu, f, m->writable);
+	return ret;
+}
+
+/* By what the host's tables have (@look) or by the page in @f; with a table for it if need be. */
+static int map(struct keel_vcpu *vcpu, const struct tdp_fault *f, bool look)
 {
 	struct keel_vm *vm = vcpu->vm;
 	struct keel_tdp_mapping m = {
 		.gfn = f->gfn,
 		.write = f->write,
 		.exec = f->exec,
-		.writable = f->writable,
 		.log = f->log,
 	};
 	enum keel_tdp_map_result ret;
 
-	m.pfns[0] = f->pfnmap ? f->pfn : page_to_pfn(f->pages[0]);
 	for (;;) {
 		read_lock(&vm->tdp.lock);
-		ret = install_locked(vcpu, f, &m);
+		if (look) {
+			local_irq_disable();
+			/* Neighbours that the host had were here before, most likely. */
+			ret = map_host_locked(vcpu, f, &m, 1);
+			local_irq_enable();
+		} else {
+			ret = install_locked(vcpu, f, &m);
+		}
 		read_unlock(&vm->tdp.lock);
 		if (ret != KEEL_TDP_NEED_TABLE)
 			break;
@@ -331,6 +287,8 @@ static int install(struct keel_vcpu *vcpu, const struct tdp_fault *f)
 	}
 	keel_tdp_free_table(m.spare);
 
+	if (ret == KEEL_TDP_NOT_THERE)
+		return -ENOENT;
 	if (ret == KEEL_TDP_STALE)
 		return -EAGAIN;
 	if (ret == KEEL_TDP_CONFLICT)
@@ -338,45 +296,100 @@ static int install(struct keel_vcpu *vcpu, const struct tdp_fault *f)
 	return KEEL_FAULT_FIXED;
 }
 
+/* vm->srcu held.  @f is filled in; or false, and *@ret is what keel_mmu_fault() returns. */
+static bool find_slot(struct keel_vcpu *vcpu, gpa_t gpa, u32 access, struct tdp_fault *f, int *ret)
+{
+	struct keel_vm *vm = vcpu->vm;
+
+	f->gfn = gpa >> PAGE_SHIFT;
+	f->write = access & KEEL_ACC_WRITE;
+	f->exec = access & KEEL_ACC_FETCH;
+	f->slot = keel_gfn_to_slot(keel_slots(vm), f->gfn, &vcpu->tdp_slot_hint);
+	if (!f->slot) {
+		*ret = KEEL_FAULT_MMIO;
+		return false;
+	}
+	if (f->slot->flags & KEEL_SLOT_MOVING) {
+		*ret = KEEL_FAULT_FIXED;
+		return false;
+	}
+	f->may_write = !(f->slot->flags & KVM_MEM_READONLY);
+	f->log = f->slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
+	if (f->write && !f->may_write) {
+		*ret = KEEL_FAULT_READONLY;
+		return false;
+	}
+	f->hva = keel_slot_hva(f->slot, f->gfn);
+	return true;
+}
+
 /* vm->srcu held.  As keel_mmu_fault(), and -EAGAIN: begin again. */
 static int handle(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 {
-	struct keel_vm *vm = vcpu->vm;
-	struct tdp_fault f = {
-		.gfn = gpa >> PAGE_SHIFT,
-		.write = access & KEEL_ACC_WRITE,
-		.exec = access & KEEL_ACC_FETCH,
-	};
+	struct tdp_fault f;
 	int ret;
 
-	f.slot = keel_gfn_to_slot(keel_slots(vm), f.gfn, &vcpu->tdp_slot_hint);
-	if (!f.slot)
-		return KEEL_FAULT_MMIO;
-	if (f.slot->flags & KEEL_SLOT_MOVING)
-		return KEEL_FAULT_FIXED;
-	f.may_write = !(f.slot->flags & KVM_MEM_READONLY);
-	f.log = f.slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
-	if (f.write && !f.may_write)
-		return KEEL_FAULT_READONLY;
-	f.hva = keel_slot_hva(f.slot, f.gfn);
-
-	f.seq = READ_ONCE(vm->tdp.notify_seq);
+	if (!find_slot(vcpu, gpa, access, &f, &ret))
+		return ret;
+	f.seq = READ_ONCE(vcpu->vm->tdp.notify_seq);
 	/* Before the host's tables are read. */
 	smp_rmb();
 
-	if (!get_fast(&f)) {
-		ret = get_slow(&f);
-		if (ret == -EHWPOISON) {
-			/* As if the thread had touched it: the client tells its guest. */
-			send_sig_mceerr(BUS_MCEERR_AR, (void __user *)f.hva, PAGE_SHIFT, current);
-			return KEEL_FAULT_FIXED;
-		}
-		if (ret)
+	/*
+	 * keel_mmu_fault_quick() has looked before, and most often found nothing.  A read of
+	 * nothing brings the zero page, which wants get_user_pages().
+	 */
+	if (f.write && fault_in(&f)) {
+		ret = map(vcpu, &f, true);
+		if (ret != -ENOENT)
 			return ret;
 	}
-	ret = install(vcpu, &f);
-	put_pages(&f);
+	ret = get_page_of(&f);
+	if (ret == -EHWPOISON) {
+		/* As if the thread had touched it: the client tells its guest. */
+		send_sig_mceerr(BUS_MCEERR_AR, (void __user *)f.hva, PAGE_SHIFT, current);
+		return KEEL_FAULT_FIXED;
+	}
+	if (ret)
+		return ret;
+	ret = map(vcpu, &f, false);
+	if (f.page)
+		put_page(f.page);
 	return ret;
+}
+
+/**
+ * keel_mmu_fault_quick() - handle a fault on memory that the host has mapped
+ * @vcpu: the vCPU
+ * @gpa: the guest-physical address
+ * @access: KEEL_ACC_*
+ *
+ * Interrupts off; waits for nobody.  False: keel_mmu_fault() has to.
+ */
+bool keel_mmu_fault_quick(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
+{
+	struct keel_vm *vm = vcpu->vm;
+	enum keel_tdp_map_result done = KEEL_TDP_NOT_THERE;
+	struct keel_tdp_mapping m;
+	struct tdp_fault f;
+	int idx, ret;
+
+	/* There its lock may sleep. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) || (access & KEEL_ACC_RSVD) || current->mm != vm->mm)
+		return false;
+
+	idx = srcu_read_lock(&vm->srcu);
+	if (find_slot(vcpu, gpa, access, &f, &ret) && read_trylock(&vm->tdp.lock)) {
+		m.gfn = f.gfn;
+		m.write = f.write;
+		m.exec = f.exec;
+		m.log = f.log;
+		m.spare = NULL;
+		done = map_host_locked(vcpu, &f, &m, KEEL_TDP_AROUND);
+		read_unlock(&vm->tdp.lock);
+	}
+	srcu_read_unlock(&vm->srcu, idx);
+	return done == KEEL_TDP_MAPPED || done == KEEL_TDP_PRESENT;
 }
 
 /*

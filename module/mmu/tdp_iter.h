@@ -4,7 +4,7 @@
 #define KEEL_MMU_TDP_ITER_H
 
 #include <linux/io.h>
-#include "../backend.h"
+#include "../keel.h"
 #include "tdp.h"
 
 #define KEEL_TDP_MAX_LEVELS	5
@@ -60,10 +60,7 @@ void keel_tdp_iter_start(struct keel_tdp_iter *it, struct keel_tdp *tdp, gfn_t s
 void keel_tdp_iter_down(struct keel_tdp_iter *it);
 void keel_tdp_iter_next(struct keel_tdp_iter *it);
 
-/* The size of the host's mapping at @hva, which is current->mm's. */
-int keel_tdp_host_level(unsigned long hva);
-
-/* Most pages that one fault maps. */
+/* Most pages that one fault maps: aligned like this. */
 #define KEEL_TDP_AROUND		16
 
 /**
@@ -74,14 +71,16 @@ int keel_tdp_host_level(unsigned long hva);
  * @exec: it is a fetch of code
  * @writable: the host allows writing, so the mapping may
  * @log: each page's first write is to be noticed
- * @nr: with level 4K: pages to map, the faulting one included; others only where nothing is
- * @pfns: host frames of @gfn and those after it
+ * @first, @nr: with level 4K: pages to map, the faulting one included; others only where nothing
+ *	is; all in one table of the host's, not of the guest's
+ * @pfns: host frames of @first and those after it; 0: not that one
  * @spare: a zeroed page to make a table of; taken (NULL) when used
  */
 struct keel_tdp_mapping {
 	gfn_t gfn;
 	int level;
 	bool write, exec, writable, log;
+	gfn_t first;
 	int nr;
 	kvm_pfn_t pfns[KEEL_TDP_AROUND];
 	u64 *spare;
@@ -91,11 +90,30 @@ enum keel_tdp_map_result {
 	KEEL_TDP_MAPPED,
 	KEEL_TDP_PRESENT,	/* an entry that allows the access is or was there */
 	KEEL_TDP_NEED_TABLE,	/* give a spare page and call again */
-	KEEL_TDP_STALE,		/* not by keel_tdp_map(): the page found is not the host's any more */
+	/* Not by keel_tdp_map(): */
+	KEEL_TDP_STALE,		/* the page found is not the host's any more */
+	KEEL_TDP_NOT_THERE,	/* a look at the host's tables has found none */
 	KEEL_TDP_CONFLICT,	/* something else is mapped: zap, flush, and let the guest retry */
 };
 
 enum keel_tdp_map_result keel_tdp_map(struct keel_vm *vm, struct keel_tdp_mapping *m);
+
+/* host.c: the size of the host's mapping at @hva, which is current->mm's; and all about it. */
+int keel_tdp_host_level(unsigned long hva);
+bool keel_tdp_find_host(struct keel_tdp_mapping *m, const struct keel_memslot *slot,
+			unsigned long hva, int max, bool whole);
+
+/* The frame's page of this level is all in the slot, and host and guest agree on its offset. */
+static inline bool keel_tdp_slot_fits(const struct keel_memslot *slot, gfn_t gfn,
+				      unsigned long hva, int level)
+{
+	gfn_t span = keel_tdp_span(level);
+	gfn_t first = gfn & ~(span - 1);
+
+	return first >= slot->base_gfn && first + span <= slot->base_gfn + slot->npages &&
+	       !(((hva >> PAGE_SHIFT) ^ gfn) & (span - 1));
+}
+
 void keel_tdp_zap_conflict(struct keel_vm *vm, gfn_t gfn, int level);
 u64 *keel_tdp_alloc_table(void);
 void keel_tdp_free_table(u64 *table);

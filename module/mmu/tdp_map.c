@@ -154,25 +154,28 @@ static enum keel_tdp_map_result upgrade_leaf(u64 *ptr, u64 old, const struct kee
 }
 
 /* Neighbours of a page just mapped, in the same table, where there is nothing yet. */
-static int map_around(u64 *ptr, const struct keel_tdp_mapping *m)
+static int map_around(u64 *table, const struct keel_tdp_mapping *m)
 {
-	int room = KEEL_TDP_ENTRIES - keel_tdp_index(m->gfn, KEEL_TDP_4K);
-	int i, n = 0;
+	int at = keel_tdp_index(m->gfn, KEEL_TDP_4K) + (int)(m->first - m->gfn);
+	int i, end = min(m->nr, KEEL_TDP_ENTRIES - at), n = 0;
+	u64 leaf = make_leaf(m, 0, false);
 
-	for (i = 1; i < min(m->nr, room); i++) {
-		u64 old = READ_ONCE(ptr[i]);
+	table += at;
+	for (i = max(-at, 0); i < end; i++) {
+		u64 old = 0;
 
-		if (!old && try_cmpxchg64(&ptr[i], &old,
-					  make_leaf(m, m->pfns[i], false)))
+		if (!READ_ONCE(table[i]) && m->pfns[i] &&
+		    try_cmpxchg64(&table[i], &old, leaf | (u64)m->pfns[i] << PAGE_SHIFT))
 			n++;
 	}
 	return n;
 }
 
-static enum keel_tdp_map_result map_leaf(struct keel_vm *vm, u64 *ptr,
+static enum keel_tdp_map_result map_leaf(struct keel_vm *vm, u64 *table,
 					 const struct keel_tdp_mapping *m)
 {
-	kvm_pfn_t pfn = m->pfns[0] & ~(keel_tdp_span(m->level) - 1);
+	u64 *ptr = &table[keel_tdp_index(m->gfn, m->level)];
+	kvm_pfn_t pfn = m->pfns[m->gfn - m->first] & ~(keel_tdp_span(m->level) - 1);
 	u64 new = make_leaf(m, pfn, m->write);
 	u64 old = READ_ONCE(*ptr);
 	int n = 1;
@@ -186,7 +189,7 @@ static enum keel_tdp_map_result map_leaf(struct keel_vm *vm, u64 *ptr,
 	if (!try_cmpxchg64(ptr, &old, new | keel_caps.tdp->accessed))
 		return KEEL_TDP_PRESENT;
 	if (m->level == KEEL_TDP_4K && m->nr > 1)
-		n += map_around(ptr, m);
+		n += map_around(table, m);
 	stat_add(leaf_stat(vm, m->level), n);
 	return KEEL_TDP_MAPPED;
 }
@@ -246,7 +249,7 @@ enum keel_tdp_map_result keel_tdp_map(struct keel_vm *vm, struct keel_tdp_mappin
 		}
 		table = keel_tdp_child(old);
 	}
-	return map_leaf(vm, &table[keel_tdp_index(m->gfn, m->level)], m);
+	return map_leaf(vm, table, m);
 }
 
 /* ---- zap -------------------------------------------------------------------------- */
