@@ -62,8 +62,8 @@ jobs_of_hosts()
 	local h
 	if [ "$BOOT" != 0 ] && [ "$HOSTS" != native ]; then
 		for h in $HOSTS; do
-			! wanted boot_exits || echo "exits:$h"
-			! wanted boot_ticks boot_outside || echo "times:$h"
+			! wanted boot_exits boot_outside || echo "exits:$h"
+			! wanted boot_ticks || echo "times:$h"
 		done
 	fi
 	for h in $HOSTS; do
@@ -82,7 +82,7 @@ run_job()
 		"$BENCH/rows.sh" --rounds "$ROUNDS" --module "$RUN/keel.ko" --bench "$RUN/bench" \
 			"${floor[@]}" --log "$RUN/$kind-$name.log" "$name" $(micro_rows) ;;
 	*)
-		"$BENCH/boot.sh" --module "$RUN/keel.ko" --launcher "$RUN/keel" \
+		"$BENCH/boot.sh" --module "$RUN/keel.ko" --launcher "$RUN/keel" --bench "$RUN/bench" \
 			--log "$RUN/$kind-$name.log" "$name" "$kind" ;;
 	esac
 }

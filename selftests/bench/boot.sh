@@ -2,25 +2,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # boot.sh [OPTION]... HOST times|exits: boots the Debian guest on stock KVM and on keel in one boot
 # of an emulated host of lib.sh, and prints lines `figure DEVICE ROW VALUE`:
-#   times   boot_ticks: instructions from the launcher's start to its end, without those that the host
-#           idled; boot_outside: how many of them passed outside the guest
-#   exits   boot_exits, and boot_exits/REASON for each of the CPU's exit reasons. Counting them takes
-#           time, hence not in the same boot.
+#   times   boot_ticks: from the launcher's start to its end, without what the host idled
+#   exits   boot_exits, and boot_outside: the ticks outside the guest; both also by the CPU's exit
+#           reasons, as boot_exits/REASON and boot_outside/REASON. By tracing, hence not in the same
+#           boot; what that adds is taken off again.
 # The guest's own work is the same on either device; the difference is the hypervisor's.
 #   --devices 'D...'  (default: kvm keel)
-#   --module FILE, --launcher FILE
+#   --module FILE, --launcher FILE, --bench FILE
 #   --log FILE        keep the host's kernel log there
 # What the guest says goes to stderr. Status: 0 if every boot ended well.
 set -u
 . "$(dirname "$0")/lib.sh"
 
-devices='kvm keel' module=$TOP/module/keel.ko launcher=$TOP/userspace/keel log=''
+devices='kvm keel' module=$TOP/module/keel.ko launcher=$TOP/userspace/keel bench=$BENCH/bench log=''
 while [ $# -gt 0 ]; do
 	case $1 in
-	--devices|--module|--launcher|--log)
+	--devices|--module|--launcher|--bench|--log)
 		[ $# -ge 2 ] || die "$1 wants a value"
 		printf -v "${1#--}" %s "$2"; shift 2 ;;
-	-*)	sed -n '3,14s/^# \{0,1\}//p' "$0" >&2; exit 1 ;;
+	-*)	sed -n '3,13s/^# \{0,1\}//p' "$0" >&2; exit 1 ;;
 	*)	break ;;
 	esac
 done
@@ -93,19 +93,27 @@ take_figures()
 		return code in name ? name[code] : "exit_" code "h"
 	}
 	$1 == "figure" { print; next }
+	$1 == "idle" { idle[$2] = $3; next }
 	$1 == "exit" {
-		total[$2] += $4
+		exits[$2] += $4
+		outside[$2] += $5
 		if (host == "intel-bochs")
 			reason = $3 in name ? name[$3] : "reason_" $3
 		else
 			reason = svm_name($3)
+		# The CPU idles when the guest does.
+		if (reason == "HLT")
+			$5 = $5 > idle[$2] ? $5 - idle[$2] : 0
 		print "figure", $2, "boot_exits/" reason, $4
+		printf "figure %s boot_outside/%s %.0f\n", $2, reason, $5
 		next
 	}
 	NF { print "  " $0 >"/dev/stderr" }
 	END {
-		for (d in total)
-			printf "figure %s boot_exits %.0f\n", d, total[d]
+		for (d in exits) {
+			printf "figure %s boot_exits %.0f\n", d, exits[d]
+			printf "figure %s boot_outside %.0f\n", d, outside[d] - idle[d]
+		}
 	}'
 }
 
@@ -113,7 +121,7 @@ take_figures()
 "$TESTHOST/host.sh" run "${args[@]}" --device $modules --module "$module" --mem 1024 --timeout 3600 \
 	--file "$launcher:keel/bin" --file "$guest/vmlinuz:keel/vmlinuz" \
 	--file "$guest/initrd:keel/initrd" --file "$TESTHOST/guest-run:keel/guest-run" \
-	--file "$work/tsc:keel/tsc" --file "$work/script.img:keel/script.img" \
+	--file "$work/tsc:keel/tsc" --file "$bench:keel/bench" --file "$work/script.img:keel/script.img" \
 	--file "$BENCH/boot-in-host:keel/boot" -- \
 	sh /keel/boot "$what" "$KHZ" "$devices" "$append" </dev/null | tr -d '\r' | take_figures
 exit "${PIPESTATUS[0]}"
