@@ -11,6 +11,7 @@
 #define KEEL_BACKEND_H
 
 #include <linux/kvm_types.h>
+#include <linux/static_call.h>
 #include "exit.h"
 
 struct keel_vm;
@@ -97,14 +98,16 @@ struct keel_caps {
  *	cpu_enable().
  * @put: undo load; preemption off.  Leaves nothing of the guest in MSRs that user space or
  *	the host's kernel uses.
- * @enter: enter the guest once and come back: push what is dirty, switch, save.  Interrupts
- *	off, FPU live with the guest's state.  Brackets the switch itself with
+ * @prepare: interrupts off, vCPU loaded, before enter() once or several times: what the host
+ *	can have changed while they were on, and the event or window that was asked for.
+ * @enter: enter the guest once and come back: push what is dirty, switch, save, and fill
+ *	@exit; reads only what the reason needs.  Interrupts off since prepare(), FPU live with
+ *	the guest's state.  Brackets the switch itself with
  *	keel_guest_context_enter() and _exit() (guest_ctx.h); between them nothing may be traced.
  *	Host NMIs and machine checks that caused the exit are given to the host before it
  *	returns.  Hazards of speculation are its business.  With vcpu->apicv it delivers what
  *	waits in the local APIC; with vcpu->exit_at not 0 it comes back at that time.
- * @decode_exit: fill @exit from the hardware after enter(), with interrupts still off; reads
- *	only what the reason needs.
+ * @finish: undo prepare(), with interrupts still off.  NULL: nothing to undo.
  * @pull: fetch the groups of @mask into vcpu (called through keel_need() only; vCPU loaded or
  *	not, the latter with interrupts on).
  * @inject: deliver @ev with the next entry.
@@ -134,8 +137,9 @@ struct keel_backend {
 	void (*vcpu_reset)(struct keel_vcpu *vcpu, bool init);
 	void (*load)(struct keel_vcpu *vcpu, int cpu);
 	void (*put)(struct keel_vcpu *vcpu);
-	void (*enter)(struct keel_vcpu *vcpu);
-	void (*decode_exit)(struct keel_vcpu *vcpu, struct keel_exit *exit);
+	void (*prepare)(struct keel_vcpu *vcpu);
+	void (*enter)(struct keel_vcpu *vcpu, struct keel_exit *exit);
+	void (*finish)(struct keel_vcpu *vcpu);
 	void (*pull)(struct keel_vcpu *vcpu, u32 mask);
 	void (*inject)(struct keel_vcpu *vcpu, const struct keel_event *ev);
 	void (*cancel_inject)(struct keel_vcpu *vcpu, struct keel_event *ev);
@@ -151,6 +155,10 @@ extern const struct keel_backend svm_backend, vmx_backend;
 
 /* Filled once at load, read-only afterwards. */
 extern struct keel_backend keel_ops;
+/* Those of each exit: static_call(keel_NAME)(...), which is no indirect branch. */
+#define KEEL_STATIC_OPS(op)	op(load) op(put) op(prepare) op(enter) op(finish) op(pull)
+#define KEEL_DECLARE_OP(name)	DECLARE_STATIC_CALL(keel_##name, *keel_ops.name);
+KEEL_STATIC_OPS(KEEL_DECLARE_OP)
 extern struct keel_caps keel_caps;
 
 #endif

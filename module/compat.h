@@ -43,6 +43,7 @@
 #include <linux/smp.h>
 #include <linux/vtime.h>
 #include <asm/cpufeature.h>
+#include <asm/msr.h>
 #include <asm/reboot.h>
 
 /*
@@ -67,6 +68,18 @@ static inline void keel_eventfd_signal(struct eventfd_ctx *ctx)
 #define keel_rcu_note_guest()	rcu_virt_note_context_switch()
 #else
 #define keel_rcu_note_guest()	rcu_virt_note_context_switch(smp_processor_id())
+#endif
+
+/*
+ * MSRs that are there and take any value that software has for them: without the tables of
+ * paravirtualisation, and without tracing.  6.16 renamed both.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#define keel_rdmsr(msr)		native_rdmsrq(msr)
+#define keel_wrmsr(msr, val)	native_wrmsrq(msr, val)
+#else
+#define keel_rdmsr(msr)		__rdmsr(msr)
+#define keel_wrmsr(msr, val)	native_wrmsrl(msr, val)
 #endif
 
 /*

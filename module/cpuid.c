@@ -19,42 +19,36 @@
 #define KEEL_CPUID_1_MWAIT	BIT(3)
 #define KEEL_CPUID_7_OSPKE	BIT(4)
 
-/* Which of the three tables of first entries, and the place in it; -1: the slow way. */
-static int keel_cpuid_slot(u32 function, u32 *slot)
+/* Index into cpuid.first for a function; -1: it has no place there. */
+static __always_inline int keel_cpuid_place(u32 function)
 {
-	u32 low = function & ~0xc0000000U;
+	u32 low = function & ~0xc0000000U, range = function >> 30;
 
-	if (low >= ARRAY_SIZE(((struct keel_cpuid *)0)->first[0]))
+	if (low >= KEEL_CPUID_LEAVES || range >= KEEL_CPUID_RANGES)
 		return -1;
-	*slot = array_index_nospec(low, ARRAY_SIZE(((struct keel_cpuid *)0)->first[0]));
-	switch (function >> 30) {
-	case 0:
-		return 0;
-	case 1:
-		return 1;
-	case 2:
-		return 2;
-	default:
-		return -1;
-	}
+	return array_index_nospec(range * KEEL_CPUID_LEAVES + low,
+				  KEEL_CPUID_RANGES * KEEL_CPUID_LEAVES);
+}
+
+static bool keel_cpuid_is(const struct kvm_cpuid_entry2 *e, u32 function, u32 index)
+{
+	return e->function == function &&
+	       (e->index == index || !(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX));
 }
 
 static const struct kvm_cpuid_entry2 *keel_cpuid_find(const struct keel_cpuid *c,
 						      u32 function, u32 index)
 {
-	u32 slot, i = 0;
-	int table = keel_cpuid_slot(function, &slot);
+	int place = keel_cpuid_place(function);
+	const struct kvm_cpuid_entry2 *e = c->entry;
 
-	if (table >= 0) {
-		if (!c->first[table][slot])
+	if (place >= 0) {
+		e = c->first[place];
+		if (!e)
 			return NULL;
-		i = c->first[table][slot] - 1;
 	}
-	for (; i < c->nent; i++) {
-		const struct kvm_cpuid_entry2 *e = &c->entry[i];
-
-		if (e->function == function &&
-		    (e->index == index || !(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX)))
+	for (; e < c->entry + c->nent; e++) {
+		if (keel_cpuid_is(e, function, index))
 			return e;
 	}
 	return NULL;
@@ -62,15 +56,20 @@ static const struct kvm_cpuid_entry2 *keel_cpuid_find(const struct keel_cpuid *c
 
 static void keel_cpuid_index(struct keel_cpuid *c)
 {
-	int i, table;
-	u32 slot;
+	int i, place;
 
 	memset(c->first, 0, sizeof(c->first));
 	for (i = c->nent - 1; i >= 0; i--) {
-		table = keel_cpuid_slot(c->entry[i].function, &slot);
-		if (table >= 0)
-			c->first[table][slot] = i + 1;
+		place = keel_cpuid_place(c->entry[i].function);
+		if (place >= 0)
+			c->first[place] = &c->entry[i];
 	}
+}
+
+/* Has keel_cpuid_dynamic() something to do? */
+static bool keel_cpuid_is_dynamic(u32 function)
+{
+	return function < BITS_PER_LONG && (BIT(function) & (BIT(1) | BIT(7) | BIT(0xd)));
 }
 
 /* What depends on the guest's registers (SDM vol. 2, "CPUID"). */
@@ -154,44 +153,65 @@ static const struct kvm_cpuid_entry2 *keel_cpuid_out_of_range(const struct keel_
 }
 
 /**
- * keel_cpuid() - execute CPUID
+ * keel_cpuid() - what CPUID gives the guest
  * @vcpu: the vCPU
- * @eax: the leaf; the result
- * @ebx: the result
- * @ecx: the subleaf; the result
- * @edx: the result
+ * @regs: EAX, EBX, ECX, EDX: leaf and subleaf, the result
  */
-void keel_cpuid(struct keel_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
+void keel_cpuid(struct keel_vcpu *vcpu, u32 regs[4])
 {
+	u32 function = regs[0], index = regs[2];
 	const struct keel_cpuid *c = &vcpu->cpuid;
-	u32 function = *eax, index = *ecx;
 	const struct kvm_cpuid_entry2 *found = keel_cpuid_find(c, function, index);
-	struct kvm_cpuid_entry2 e;
+	struct kvm_cpuid_entry2 e = {};
 
-	if (likely(found)) {
+	if (!found)
+		found = keel_cpuid_out_of_range(c, function, index);
+	if (found) {
 		e = *found;
 		keel_cpuid_dynamic(vcpu, &e);
-	} else {
-		found = keel_cpuid_out_of_range(c, function, index);
+	} else if (function == 0xb || function == 0x1f) {
+		/* Topology leaves tell their own index and the x2APIC id at every level. */
+		found = keel_cpuid_find(c, function, 1);
 		if (found) {
-			e = *found;
-			keel_cpuid_dynamic(vcpu, &e);
-		} else {
-			e.eax = e.ebx = e.ecx = e.edx = 0;
-			/* Topology leaves tell their own index and the x2APIC id at every level. */
-			if (function == 0xb || function == 0x1f) {
-				found = keel_cpuid_find(c, function, 1);
-				if (found) {
-					e.ecx = index & 0xff;
-					e.edx = found->edx;
-				}
-			}
+			e.ecx = index & 0xff;
+			e.edx = found->edx;
 		}
 	}
-	*eax = e.eax;
-	*ebx = e.ebx;
-	*ecx = e.ecx;
-	*edx = e.edx;
+	regs[0] = e.eax;
+	regs[1] = e.ebx;
+	regs[2] = e.ecx;
+	regs[3] = e.edx;
+}
+
+static noinline void keel_cpuid_exec_slowly(struct keel_vcpu *vcpu)
+{
+	u32 regs[4] = { vcpu->gpr[KEEL_RAX], 0, vcpu->gpr[KEEL_RCX], 0 };
+
+	keel_cpuid(vcpu, regs);
+	vcpu->gpr[KEEL_RAX] = regs[0];
+	vcpu->gpr[KEEL_RBX] = regs[1];
+	vcpu->gpr[KEEL_RCX] = regs[2];
+	vcpu->gpr[KEEL_RDX] = regs[3];
+}
+
+/**
+ * keel_cpuid_exec() - execute CPUID with the guest's registers
+ * @vcpu: the vCPU
+ */
+void keel_cpuid_exec(struct keel_vcpu *vcpu)
+{
+	u32 function = vcpu->gpr[KEEL_RAX], index = vcpu->gpr[KEEL_RCX];
+	int place = keel_cpuid_place(function);
+	const struct kvm_cpuid_entry2 *e = place >= 0 ? vcpu->cpuid.first[place] : NULL;
+
+	if (unlikely(!e || !keel_cpuid_is(e, function, index)) || keel_cpuid_is_dynamic(function)) {
+		keel_cpuid_exec_slowly(vcpu);
+		return;
+	}
+	vcpu->gpr[KEEL_RAX] = e->eax;
+	vcpu->gpr[KEEL_RBX] = e->ebx;
+	vcpu->gpr[KEEL_RCX] = e->ecx;
+	vcpu->gpr[KEEL_RDX] = e->edx;
 }
 
 /**

@@ -15,7 +15,6 @@
 #define KEEL_DR6_BITS	0xe00fUL	/* B0-B3, BD, BS, BT */
 #define KEEL_DR7_INIT	0x400UL
 #define KEEL_DR7_BITS	0xffff2bffUL	/* what a guest can set; bit 10 is always 1 */
-#define KEEL_DR7_ACTIVE	0xffUL		/* L0-L3, G0-G3 */
 
 static void keel_put_dr6(struct keel_vcpu *vcpu, unsigned long val)
 {
@@ -92,16 +91,13 @@ static DEFINE_PER_CPU(unsigned long [4], keel_host_dr);
  * keel_switch_guest_dr() - put the guest's breakpoint addresses into the CPU
  * @vcpu: the vCPU
  *
- * Interrupts off, before entry.  DR6 and DR7 are switched by the hardware;
- * DR0-3 only matter while DR7 enables one.
+ * Interrupts off, before entry, if keel_wants_dr().  DR6 and DR7 are switched by the
+ * hardware; DR0-3 only matter while DR7 enables one.
  */
 void keel_switch_guest_dr(struct keel_vcpu *vcpu)
 {
 	unsigned long *host = this_cpu_ptr(keel_host_dr);
 
-	/* DR7 is read back where the guest could write it, so the vcpu's copy is good. */
-	if (likely(!(vcpu->dr7 & KEEL_DR7_ACTIVE) && !vcpu->dr_open))
-		return;
 	if (hw_breakpoint_active()) {
 		get_debugreg(host[0], 0);
 		get_debugreg(host[1], 1);
@@ -121,7 +117,7 @@ void keel_switch_guest_dr(struct keel_vcpu *vcpu)
  * keel_switch_host_dr() - undo keel_switch_guest_dr()
  * @vcpu: the vCPU
  *
- * Interrupts off, after exit.  Exits of either vendor leave DR7 with all breakpoints
+ * Interrupts off, after exit, if vcpu->dr_live or hw_breakpoint_active().  Exits of either vendor leave DR7 with all breakpoints
  * off (APM vol. 2, "#VMEXIT"; SDM vol. 3, "Loading Host State"), so the host's
  * must come back even if the guest had none.  cpu_dr7 is what the kernel last wrote.
  */
@@ -129,8 +125,6 @@ void keel_switch_host_dr(struct keel_vcpu *vcpu)
 {
 	unsigned long *host = this_cpu_ptr(keel_host_dr);
 
-	if (likely(!vcpu->dr_live && !hw_breakpoint_active()))
-		return;
 	if (vcpu->dr_open) {
 		get_debugreg(vcpu->dr[0], 0);
 		get_debugreg(vcpu->dr[1], 1);

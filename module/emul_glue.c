@@ -202,21 +202,15 @@ static bool pio_in_kernel(struct keel_vcpu *vcpu, bool out, u16 port, unsigned i
 	return true;
 }
 
-static void pio_to_user(struct keel_vcpu *vcpu, bool out, u16 port, unsigned int size,
-			const void *buf, unsigned int count)
+static void tell_pio(struct kvm_run *run, bool out, u16 port, unsigned int size,
+		     unsigned int count)
 {
-	struct kvm_run *run = vcpu->run;
-
 	run->exit_reason = KVM_EXIT_IO;
 	run->io.direction = out ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
 	run->io.size = size;
 	run->io.port = port;
 	run->io.count = count;
 	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE;
-	if (out)
-		memcpy(vcpu->pio_data, buf, size * count);
-	else
-		memset(vcpu->pio_data, 0, size * count);
 }
 
 static enum emul_result glue_pio(struct emul_ctxt *c, bool out, u16 port, unsigned int size,
@@ -229,7 +223,11 @@ static enum emul_result glue_pio(struct emul_ctxt *c, bool out, u16 port, unsign
 	trace_keel_pio(out, port, size, out ? trace_value(buf, size) : count);
 	if (pio_in_kernel(vcpu, out, port, size, buf, count))
 		return EMUL_CONTINUE;
-	pio_to_user(vcpu, out, port, size, buf, count);
+	tell_pio(vcpu->run, out, port, size, count);
+	if (out)
+		memcpy(vcpu->pio_data, buf, size * count);
+	else
+		memset(vcpu->pio_data, 0, size * count);
 	vcpu->emul->pio_pending = true;
 	return EMUL_IO_NEEDED;
 }
@@ -246,14 +244,12 @@ static void finish_in(struct keel_vcpu *vcpu, const void *data, u8 size)
 
 static int complete_pio(struct keel_vcpu *vcpu)
 {
-	struct keel_exit exit = { .reason = KEEL_EXIT_IO, .insn_len = vcpu->pio.insn_len };
-
 	/* The client moved the guest elsewhere (reset it, say): nothing to finish. */
 	if (keel_rip(vcpu) != vcpu->pio.rip)
 		return KEEL_RESUME;
 	if (vcpu->pio.in)
 		finish_in(vcpu, vcpu->pio_data, vcpu->pio.size);
-	return keel_skip(vcpu, &exit);
+	return keel_skip(vcpu, vcpu->pio.insn_len);
 }
 
 /**
@@ -263,29 +259,38 @@ static int complete_pio(struct keel_vcpu *vcpu)
  *
  * By KVM's quirk an OUT to port 0x7E is over before user space hears of it
  * (KVM_X86_QUIRK_OUT_7E_INC_RIP): firmware counts on a reset there to go on behind it.
+ * Does not sleep.
  * Return: KEEL_RESUME if a device in the kernel took it, else KEEL_TO_USER.
  */
 int keel_pio(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
 	bool out = !exit->u.io.in;
+	u16 port = exit->u.io.port;
 	u8 size = exit->u.io.size;
 	u32 val = vcpu->gpr[KEEL_RAX];
+	int ret;
 
 	vcpu->pio.rip = keel_rip(vcpu);
 	vcpu->pio.insn_len = exit->insn_len;
 	vcpu->pio.size = size;
 	vcpu->pio.in = !out;
 
-	trace_keel_pio(out, exit->u.io.port, size, out ? val : 0);
-	if (pio_in_kernel(vcpu, out, exit->u.io.port, size, &val, 1)) {
+	trace_keel_pio(out, port, size, out ? val : 0);
+	if (out)
+		ret = keel_bus_write(vcpu, KEEL_BUS_PIO, port, size, &val);
+	else
+		ret = keel_bus_read(vcpu, KEEL_BUS_PIO, port, size, &val);
+	if (!ret) {
 		if (!out)
 			finish_in(vcpu, &val, size);
-		return keel_skip(vcpu, exit);
+		return keel_skip(vcpu, exit->insn_len);
 	}
-	pio_to_user(vcpu, out, exit->u.io.port, size, &val, 1);
-	if (out && exit->u.io.port == 0x7e &&
+	tell_pio(vcpu->run, out, port, size, 1);
+	/* Of which user space reads or writes @size bytes. */
+	*(u32 *)vcpu->pio_data = out ? val : 0;
+	if (out && unlikely(port == 0x7e) &&
 	    !(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_OUT_7E_INC_RIP)) {
-		keel_skip(vcpu, exit);
+		keel_skip(vcpu, exit->insn_len);
 		return KEEL_TO_USER;
 	}
 	vcpu->complete_io = complete_pio;
@@ -432,7 +437,7 @@ static enum emul_result glue_set(struct emul_ctxt *c, enum emul_file file, u32 i
 
 static enum emul_result glue_cpuid(struct emul_ctxt *c, u32 regs[4])
 {
-	keel_cpuid(vcpu_of(c), &regs[0], &regs[1], &regs[2], &regs[3]);
+	keel_cpuid(vcpu_of(c), regs);
 	return EMUL_CONTINUE;
 }
 

@@ -127,17 +127,10 @@ bool keel_events_any_injected(const struct keel_events *e)
 	return e->exc.injected || e->nmi_injected || e->irq.injected;
 }
 
-/**
- * keel_events_clear_injected() - the guest ran: what had been given to the CPU is delivered
- * @e: the vCPU's events
- *
- * Nothing else is: an interrupt or an NMI behind which an exception came up, for example.
- */
-void keel_events_clear_injected(struct keel_events *e)
+/* The slow half of keel_events_clear_injected(). */
+void keel_events_delivered(struct keel_events *e)
 {
 	switch (e->given) {
-	case KEEL_EVENT_NONE:
-		return;
 	case KEEL_EVENT_NMI:
 		e->nmi_injected = false;
 		break;

@@ -49,7 +49,19 @@ enum keel_queue_result keel_events_add_exception(struct keel_events *e, u8 vecto
 						 bool has_payload, u64 payload);
 void keel_events_requeue(struct keel_events *e, const struct keel_event *ev);
 bool keel_events_any_injected(const struct keel_events *e);
-void keel_events_clear_injected(struct keel_events *e);
+void keel_events_delivered(struct keel_events *e);
 void keel_events_behind_exception(struct keel_events *e);
+
+/**
+ * keel_events_clear_injected() - the guest ran: what had been given to the CPU is delivered
+ * @e: the vCPU's events
+ *
+ * Nothing else is: an interrupt or an NMI behind which an exception came up, for example.
+ */
+static inline void keel_events_clear_injected(struct keel_events *e)
+{
+	if (e->given != KEEL_EVENT_NONE)
+		keel_events_delivered(e);
+}
 
 #endif

@@ -42,18 +42,21 @@ static int gp_or_error(struct keel_vcpu *vcpu, int ret)
  */
 void keel_advance_rip(struct keel_vcpu *vcpu, u8 len)
 {
-	unsigned long rip = keel_rip(vcpu), next = rip + len;
+	unsigned long rip, next;
 
+	/* In one go. */
+	keel_need(vcpu, KEEL_R_RIP | KEEL_R_RFLAGS | KEEL_R_SHADOW);
+	rip = vcpu->rip;
+	next = rip + len;
 	/* Outside of 64-bit mode RIP wraps at 4G; asking for the mode is dearer than this. */
 	if (unlikely((rip ^ next) >> 32) && !keel_64bit(vcpu))
 		next = (u32)next;
 	keel_set_rip(vcpu, next);
-	if (keel_rflags(vcpu) & X86_EFLAGS_RF) {
+	if (unlikely(vcpu->rflags & X86_EFLAGS_RF)) {
 		vcpu->rflags &= ~X86_EFLAGS_RF;
 		keel_dirty(vcpu, KEEL_R_RFLAGS);
 	}
-	keel_need(vcpu, KEEL_R_SHADOW);
-	if (vcpu->int_shadow) {
+	if (unlikely(vcpu->int_shadow)) {
 		vcpu->int_shadow = 0;
 		keel_dirty(vcpu, KEEL_R_SHADOW);
 	}
@@ -71,19 +74,38 @@ void keel_queue_step(struct keel_vcpu *vcpu, bool branch)
 		keel_queue_db(vcpu, DR_STEP);
 }
 
-/**
- * keel_skip() - past the instruction that exited
- * @vcpu: the vCPU
- * @exit: the exit, its insn_len known
- *
- * Return: KEEL_RESUME.
- */
-int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+static noinline int skip_slowly(struct keel_vcpu *vcpu, u8 len)
 {
-	keel_advance_rip(vcpu, exit->insn_len);
+	keel_advance_rip(vcpu, len);
 	if (unlikely(keel_rflags(vcpu) & X86_EFLAGS_TF))
 		keel_queue_step(vcpu, false);
 	return KEEL_RESUME;
+}
+
+static __always_inline int skip(struct keel_vcpu *vcpu, u8 len)
+{
+	const u32 regs = KEEL_R_RIP | KEEL_R_RFLAGS | KEEL_R_SHADOW;
+	unsigned long next = vcpu->rip + len;
+
+	/* What keel_advance_rip() does where nothing is in its way. */
+	if (unlikely((vcpu->avail & regs) != regs || vcpu->int_shadow ||
+		     (vcpu->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF)) ||
+		     (vcpu->rip ^ next) >> 32))
+		return skip_slowly(vcpu, len);
+	keel_set_rip(vcpu, next);
+	return KEEL_RESUME;
+}
+
+/**
+ * keel_skip() - past the instruction that exited
+ * @vcpu: the vCPU
+ * @len: its length
+ *
+ * Return: KEEL_RESUME.
+ */
+int keel_skip(struct keel_vcpu *vcpu, u8 len)
+{
+	return skip(vcpu, len);
 }
 
 static int inject_ud(struct keel_vcpu *vcpu)
@@ -96,20 +118,14 @@ static int inject_ud(struct keel_vcpu *vcpu)
 
 static int handle_cpuid(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	u32 eax = vcpu->gpr[KEEL_RAX], ebx, ecx = vcpu->gpr[KEEL_RCX], edx;
-
 	vcpu->stats.cpuid_exits++;
-	keel_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
-	vcpu->gpr[KEEL_RAX] = eax;
-	vcpu->gpr[KEEL_RBX] = ebx;
-	vcpu->gpr[KEEL_RCX] = ecx;
-	vcpu->gpr[KEEL_RDX] = edx;
-	return keel_skip(vcpu, exit);
+	keel_cpuid_exec(vcpu);
+	return skip(vcpu, exit->insn_len);
 }
 
 static int handle_hlt(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	keel_skip(vcpu, exit);
+	keel_skip(vcpu, exit->insn_len);
 	return keel_vcpu_halt(vcpu);
 }
 
@@ -144,7 +160,7 @@ static int handle_msr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 		vcpu->gpr[KEEL_RAX] = (u32)data;
 		vcpu->gpr[KEEL_RDX] = data >> 32;
 	}
-	return keel_skip(vcpu, exit);
+	return skip(vcpu, exit->insn_len);
 }
 
 static int handle_hypercall(struct keel_vcpu *vcpu, struct keel_exit *exit)
@@ -154,7 +170,7 @@ static int handle_hypercall(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	vcpu->stats.hypercalls++;
 	ret = keel_hypercall(vcpu);
 	if (ret >= 0)
-		keel_skip(vcpu, exit);
+		keel_skip(vcpu, exit->insn_len);
 	return ret;
 }
 
@@ -166,7 +182,7 @@ static int handle_rdpmc(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 static int handle_pause(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	keel_skip(vcpu, exit);
+	keel_skip(vcpu, exit->insn_len);
 	/* The lock's holder may wait for this CPU. */
 	yield();
 	return KEEL_RESUME;
@@ -181,13 +197,13 @@ static int handle_monitor(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	if ((vcpu->vm->disabled_quirks & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) &&
 	    !keel_guest_has(vcpu, X86_FEATURE_MWAIT))
 		return inject_ud(vcpu);
-	return keel_skip(vcpu, exit);
+	return keel_skip(vcpu, exit->insn_len);
 }
 
 /* All guest memory is coherent with the host's caches: nothing to write back or drop. */
 static int handle_invd(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	return keel_skip(vcpu, exit);
+	return keel_skip(vcpu, exit->insn_len);
 }
 
 static int handle_forbidden(struct keel_vcpu *vcpu, struct keel_exit *exit)
@@ -201,7 +217,7 @@ static int handle_xsetbv(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 	if (keel_cpl(vcpu) || keel_set_xcr(vcpu, (u32)vcpu->gpr[KEEL_RCX], value))
 		return keel_inject_gp(vcpu, 0);
-	return keel_skip(vcpu, exit);
+	return keel_skip(vcpu, exit->insn_len);
 }
 
 /* ---- control and debug registers -------------------------------------------------- */
@@ -276,15 +292,15 @@ static int handle_cr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 		return not_done(ret);
 	if (exit->u.cr.clts) {
 		ret = keel_set_cr0(vcpu, keel_cr_get(vcpu, 0) & ~X86_CR0_TS);
-		return ret ? gp_or_error(vcpu, ret) : keel_skip(vcpu, exit);
+		return ret ? gp_or_error(vcpu, ret) : keel_skip(vcpu, exit->insn_len);
 	}
 	if (exit->u.cr.lmsw) {
 		ret = keel_set_cr0(vcpu, lmsw(vcpu, exit->u.cr.lmsw_value));
-		return ret ? gp_or_error(vcpu, ret) : keel_skip(vcpu, exit);
+		return ret ? gp_or_error(vcpu, ret) : keel_skip(vcpu, exit->insn_len);
 	}
 	if (!exit->u.cr.write) {
 		keel_gpr_set(vcpu, exit->u.cr.gpr, keel_cr_get(vcpu, exit->u.cr.cr) & mode_mask(vcpu));
-		return keel_skip(vcpu, exit);
+		return keel_skip(vcpu, exit->insn_len);
 	}
 
 	old_cr8 = keel_get_cr8(vcpu);
@@ -292,7 +308,7 @@ static int handle_cr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	ret = keel_cr_set(vcpu, exit->u.cr.cr, val);
 	if (ret)
 		return gp_or_error(vcpu, ret);
-	keel_skip(vcpu, exit);
+	keel_skip(vcpu, exit->insn_len);
 	/* User space's APIC may have something that the lower priority lets in. */
 	if (exit->u.cr.cr == 8 && !vcpu->lapic && old_cr8 > val) {
 		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
@@ -485,6 +501,12 @@ static int handle_unknown(struct keel_vcpu *vcpu, struct keel_exit *exit)
 #define SKIPS	BIT(3)
 /* As ATOMIC, but for a vCPU with an NMI waiting. */
 #define ATOMIC_UNLESS_NMI	BIT(4)
+/* ... if, besides, the hypercall's number is one of those that need nobody else. */
+#define ATOMIC_IF_CALL	BIT(5)
+/* ... if it is no string: that reads guest memory; nor where an eventfd's lock may sleep. */
+#define ATOMIC_IF_PIO	BIT(7)
+/* Where atomic, takes little time and waits for no other CPU: keel_handle_quickly(). */
+#define QUICK	BIT(6)
 
 static const struct {
 	keel_exit_fn fn;
@@ -493,31 +515,47 @@ static const struct {
 	[KEEL_EXIT_UNKNOWN]	= { handle_unknown },
 	[KEEL_EXIT_HOST_EVENT]	= { handle_host_event, ATOMIC },
 	[KEEL_EXIT_EXCEPTION]	= { handle_exception },
-	[KEEL_EXIT_CPUID]	= { handle_cpuid, ATOMIC_IF_LEN | SKIPS },
+	[KEEL_EXIT_CPUID]	= { handle_cpuid, ATOMIC_IF_LEN | SKIPS | QUICK },
 	[KEEL_EXIT_HLT]		= { handle_hlt, ATOMIC_IF_LEN | SKIPS },
-	[KEEL_EXIT_IO]		= { handle_io },
-	[KEEL_EXIT_MSR]		= { handle_msr, ATOMIC_IF_MSR | SKIPS },
+	[KEEL_EXIT_IO]		= { handle_io, ATOMIC_IF_PIO | QUICK },
+	[KEEL_EXIT_MSR]		= { handle_msr, ATOMIC_IF_MSR | SKIPS | QUICK },
 	[KEEL_EXIT_CR]		= { handle_cr },
 	[KEEL_EXIT_DR]		= { handle_dr, ATOMIC_UNLESS_NMI },
 	[KEEL_EXIT_TDP_FAULT]	= { handle_tdp_fault },
-	[KEEL_EXIT_HYPERCALL]	= { handle_hypercall, SKIPS },
-	[KEEL_EXIT_RDPMC]	= { handle_rdpmc, ATOMIC },
+	[KEEL_EXIT_HYPERCALL]	= { handle_hypercall, ATOMIC_IF_CALL | SKIPS | QUICK },
+	[KEEL_EXIT_RDPMC]	= { handle_rdpmc, ATOMIC | QUICK },
 	[KEEL_EXIT_PAUSE]	= { handle_pause, SKIPS },
-	[KEEL_EXIT_MONITOR]	= { handle_monitor, ATOMIC_IF_LEN | SKIPS },
-	[KEEL_EXIT_MWAIT]	= { handle_monitor, ATOMIC_IF_LEN | SKIPS },
-	[KEEL_EXIT_INVD]	= { handle_invd, ATOMIC_IF_LEN | SKIPS },
-	[KEEL_EXIT_FORBIDDEN]	= { handle_forbidden, ATOMIC },
+	[KEEL_EXIT_MONITOR]	= { handle_monitor, ATOMIC_IF_LEN | SKIPS | QUICK },
+	[KEEL_EXIT_MWAIT]	= { handle_monitor, ATOMIC_IF_LEN | SKIPS | QUICK },
+	[KEEL_EXIT_INVD]	= { handle_invd, ATOMIC_IF_LEN | SKIPS | QUICK },
+	[KEEL_EXIT_FORBIDDEN]	= { handle_forbidden, ATOMIC | QUICK },
 	[KEEL_EXIT_XSETBV]	= { handle_xsetbv, SKIPS },
-	[KEEL_EXIT_IRQ_WINDOW]	= { handle_irq_window, ATOMIC },
-	[KEEL_EXIT_NMI_WINDOW]	= { handle_nmi_window, ATOMIC },
-	[KEEL_EXIT_TIMER]	= { handle_timer, ATOMIC },
-	[KEEL_EXIT_EOI]		= { handle_eoi, ATOMIC },
-	[KEEL_EXIT_APIC_WRITE]	= { handle_apic_write, ATOMIC },
-	[KEEL_EXIT_TPR]		= { handle_tpr, ATOMIC },
+	[KEEL_EXIT_IRQ_WINDOW]	= { handle_irq_window, ATOMIC | QUICK },
+	[KEEL_EXIT_NMI_WINDOW]	= { handle_nmi_window, ATOMIC | QUICK },
+	[KEEL_EXIT_TIMER]	= { handle_timer, ATOMIC | QUICK },
+	[KEEL_EXIT_EOI]		= { handle_eoi, ATOMIC | QUICK },
+	[KEEL_EXIT_APIC_WRITE]	= { handle_apic_write, ATOMIC | QUICK },
+	[KEEL_EXIT_TPR]		= { handle_tpr, ATOMIC | QUICK },
 	[KEEL_EXIT_TASK_SWITCH]	= { keel_task_switch },
 	[KEEL_EXIT_SHUTDOWN]	= { handle_shutdown, ATOMIC },
 	[KEEL_EXIT_FAIL_ENTRY]	= { handle_fail_entry, ATOMIC },
 };
+
+static __always_inline bool is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit,
+				      u32 flags)
+{
+	if (flags & ATOMIC_IF_LEN)
+		return exit->insn_len;
+	if (flags & ATOMIC_IF_PIO)
+		return exit->insn_len && !exit->u.io.string && !IS_ENABLED(CONFIG_PREEMPT_RT);
+	if (flags & ATOMIC_IF_MSR)
+		return exit->insn_len && !keel_msr_may_sleep(vcpu->gpr[KEEL_RCX]);
+	if (flags & ATOMIC_IF_CALL)
+		return exit->insn_len && keel_hypercall_is_atomic(vcpu);
+	if (flags & ATOMIC_UNLESS_NMI)
+		return !vcpu->events.nmi_pending;
+	return flags & ATOMIC;
+}
 
 /**
  * keel_exit_is_atomic() - may keel_handle_exit() run with the vCPU still loaded?
@@ -526,15 +564,28 @@ static const struct {
  */
 bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
+	return is_atomic(vcpu, exit, handlers[exit->reason].flags);
+}
+
+/**
+ * keel_handle_quickly() - do what the guest left for, if it takes no time
+ * @vcpu: the vCPU, loaded; its mutex held, interrupts off
+ * @exit: the exit
+ *
+ * Return: KEEL_NOT_QUICK, and nothing done; KEEL_RESUME or KEEL_TO_USER.
+ */
+int keel_handle_quickly(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
 	u32 flags = handlers[exit->reason].flags;
 
-	if (flags & ATOMIC_IF_MSR)
-		return exit->insn_len && !keel_msr_may_sleep(vcpu->gpr[KEEL_RCX]);
-	if (flags & ATOMIC_IF_LEN)
-		return exit->insn_len;
-	if (flags & ATOMIC_UNLESS_NMI)
-		return !vcpu->events.nmi_pending;
-	return flags & ATOMIC;
+	if (!(flags & QUICK) || !is_atomic(vcpu, exit, flags))
+		return KEEL_NOT_QUICK;
+	/* The most frequent ones without an indirect branch. */
+	if (exit->reason == KEEL_EXIT_CPUID)
+		return handle_cpuid(vcpu, exit);
+	if (exit->reason == KEEL_EXIT_MSR)
+		return handle_msr(vcpu, exit);
+	return handlers[exit->reason].fn(vcpu, exit);
 }
 
 /*
@@ -543,14 +594,13 @@ bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
  */
 static int handle_again(struct keel_vcpu *vcpu)
 {
-	struct keel_exit exit = vcpu->failed_exit;
-
 	/* The client may have moved the guest elsewhere (reset it, say), or have an exception for it. */
 	keel_need(vcpu, KEEL_R_SHADOW);
 	if (keel_rip(vcpu) != vcpu->failed_rip || !vcpu->int_shadow ||
 	    vcpu->events.exc.injected || vcpu->events.exc.pending)
 		return KEEL_RESUME;
-	return keel_handle_exit(vcpu, &exit);
+	vcpu->exit = vcpu->failed_exit;
+	return keel_handle_exit(vcpu, &vcpu->exit);
 }
 
 /*

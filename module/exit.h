@@ -14,6 +14,7 @@ struct keel_vcpu;
 enum keel_result {
 	KEEL_RESUME = 0,	/* enter the guest again */
 	KEEL_TO_USER = 1,	/* go to user space, kvm_run says why */
+	KEEL_NOT_QUICK = 2,	/* by keel_handle_quickly() alone: not handled yet */
 };
 
 /* Access bits of a guest memory access, in the page-fault error code's places. */
@@ -90,7 +91,7 @@ struct keel_event {
 };
 
 /**
- * struct keel_exit - why the guest stopped, filled by the back end's decode_exit()
+ * struct keel_exit - why the guest stopped, filled by the back end's enter()
  * @reason: enum keel_exit_reason
  * @insn_len: bytes of the exiting instruction if the CPU says so, else 0; with 0,
  *	exit.c finds it by decoding before it acts on an instruction that it will skip
@@ -155,13 +156,15 @@ struct keel_exit {
 /**
  * typedef keel_exit_fn - handle one neutral reason
  *
- * Called with the vCPU's mutex held and interrupts on; with the vCPU loaded, and so preemption
- * off, only where keel_exit_is_atomic(), which may then be the case or not.
+ * Called with the vCPU's mutex held.  With the vCPU loaded, and so preemption off, only where
+ * keel_exit_is_atomic(), which may then be the case or not; with interrupts off only by
+ * keel_handle_quickly().
  * Returns KEEL_RESUME, KEEL_TO_USER or a negative errno.
  */
 typedef int (*keel_exit_fn)(struct keel_vcpu *vcpu, struct keel_exit *exit);
 
 int keel_handle_exit(struct keel_vcpu *vcpu, struct keel_exit *exit);
 bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit);
+int keel_handle_quickly(struct keel_vcpu *vcpu, struct keel_exit *exit);
 
 #endif

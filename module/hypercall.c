@@ -105,8 +105,23 @@ static long keel_hc_do(struct keel_vcpu *vcpu, unsigned long nr, const unsigned 
 }
 
 /**
+ * keel_hypercall_is_atomic() - can this one be served without sleeping?
+ * @vcpu: the vCPU, after the exit
+ */
+bool keel_hypercall_is_atomic(struct keel_vcpu *vcpu)
+{
+	/* What a 64-bit guest may have above these bits makes it a number that nobody knows. */
+	switch ((u32)vcpu->gpr[KEEL_RAX]) {
+	case KVM_HC_VAPIC_POLL_IRQ:
+	case KVM_HC_SEND_IPI:
+		return true;
+	}
+	return false;
+}
+
+/**
  * keel_hypercall() - VMCALL or VMMCALL
- * @vcpu: the vCPU; may sleep
+ * @vcpu: the vCPU; may sleep, unless keel_hypercall_is_atomic()
  *
  * Return: KEEL_RESUME; -EFAULT, nothing has changed.
  */

@@ -61,21 +61,14 @@ static long call_locked(const struct keel_ioctl *row, struct keel_vm *vm,
  * The copy in is before the locks and the copy out after them: a client's page
  * fault (userfaultfd may take for ever) holds up nobody.
  */
-static long dispatch(const struct keel_ioctl *table, struct keel_vm *vm, struct keel_vcpu *vcpu,
-		     unsigned int cmd, unsigned long arg)
+static noinline long call_with_copy(const struct keel_ioctl *row, struct keel_vm *vm,
+				    struct keel_vcpu *vcpu, void __user *user)
 {
-	const struct keel_ioctl *row = find(table, cmd);
-	void __user *user = (void __user *)arg;
+	unsigned int size = _IOC_SIZE(row->cmd), dir = _IOC_DIR(row->cmd);
 	u64 small[SMALL_ARG / sizeof(u64)];
-	unsigned int size = _IOC_SIZE(cmd);
 	bool in, out;
 	void *buf = small;
 	long ret = 0;
-
-	if (!row)
-		return -ENOTTY;
-	if (row->flags & KEEL_IOC_RAW)
-		return call_locked(row, vm, vcpu, (void *)arg);
 
 	if (size > sizeof(small)) {
 		buf = kzalloc(size, GFP_KERNEL_ACCOUNT);
@@ -84,8 +77,8 @@ static long dispatch(const struct keel_ioctl *table, struct keel_vm *vm, struct 
 	} else {
 		memset(small, 0, size);
 	}
-	in = (_IOC_DIR(cmd) & _IOC_WRITE) || (row->flags & KEEL_IOC_IN);
-	out = (_IOC_DIR(cmd) & _IOC_READ) && !(row->flags & KEEL_IOC_IN);
+	in = (dir & _IOC_WRITE) || (row->flags & KEEL_IOC_IN);
+	out = (dir & _IOC_READ) && !(row->flags & KEEL_IOC_IN);
 	if (in && copy_from_user(buf, user, size))
 		ret = -EFAULT;
 	if (!ret)
@@ -95,6 +88,18 @@ static long dispatch(const struct keel_ioctl *table, struct keel_vm *vm, struct 
 	if (buf != small)
 		kfree(buf);
 	return ret;
+}
+
+static long dispatch(const struct keel_ioctl *table, struct keel_vm *vm, struct keel_vcpu *vcpu,
+		     unsigned int cmd, unsigned long arg)
+{
+	const struct keel_ioctl *row = find(table, cmd);
+
+	if (!row)
+		return -ENOTTY;
+	if (row->flags & KEEL_IOC_RAW)
+		return call_locked(row, vm, vcpu, (void *)arg);
+	return call_with_copy(row, vm, vcpu, (void __user *)arg);
 }
 
 static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

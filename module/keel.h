@@ -60,6 +60,8 @@
 #define KEEL_MAX_VCPU_ID	256
 #define KEEL_MAX_CPUID_ENTRIES	256
 #define KEEL_MAX_MSR_ENTRIES	256
+#define KEEL_CPUID_RANGES	3
+#define KEEL_CPUID_LEAVES	0x24
 /* KVM_X86_GET_MCE_CAP_SUPPORTED: MCG_CTL, software error recovery; the low byte counts banks. */
 #define KEEL_MCG_CAP_SUPPORTED	(BIT_ULL(8) | BIT_ULL(24))
 /* Slots that user space may have; ids are below this. */
@@ -72,6 +74,7 @@
 #define KEEL_DR6_B	GENMASK(3, 0)
 #define KEEL_DR6_BD	BIT(13)
 #define KEEL_DR7_GD	BIT(13)
+#define KEEL_DR7_ACTIVE	0xffUL		/* L0-L3, G0-G3 */
 
 /* x86 encoding order; entry.S depends on it. */
 enum keel_gpr {
@@ -231,8 +234,8 @@ struct keel_cpuid {
 	u64 efer_allowed;
 	u32 xsave_size;		/* of the enabled components: CPUID 0xD, subleaf 0, EBX */
 	u32 xsavec_size;	/* compacted: subleaf 1, EBX */
-	/* 1 + index of a function's first entry; 0 none: basic, hypervisor, extended */
-	u16 first[3][0x24];
+	/* a function's first entry, or NULL: basic, hypervisor, extended */
+	struct kvm_cpuid_entry2 *first[KEEL_CPUID_RANGES * KEEL_CPUID_LEAVES];
 	u32 caps[NCAPINTS];	/* the guest's features in the kernel's word layout; keel_guest_has() */
 	bool amd;		/* vendor string is AMD's (or Hygon's) */
 };
@@ -290,6 +293,8 @@ struct keel_vcpu {
 	bool fpu_live;				/* v: guest FPU state is in the registers */
 	bool loaded;				/* v */
 	u8 guest_cpl;				/* v: with KEEL_R_SS */
+	unsigned long rcu_noted;		/* v: guest_ctx.h */
+	struct keel_exit exit;			/* v: run.c; why the guest stopped last */
 
 	/* ---- registers, by group ---- */
 	unsigned long cr0, cr2, cr3, cr4, cr8;	/* v: guest's values; cr8 only without lapic */
@@ -331,6 +336,7 @@ struct keel_vcpu {
 	bool apicv_stale;			/* v: software changed what is in service */
 	u64 exit_at;				/* v: guest TSC at which to leave the guest; 0 none */
 	bool vapic;				/* v: a TPR in guest memory (vapic.c) */
+	bool pv_eoi, pv_eoi_offered;		/* v: lapic.c: the guest wants it; may have used it */
 	struct keel_fpu *fpu;			/* C: fpu.c */
 	int tdp_slot_hint;			/* v: last slot used */
 	struct keel_dirty_ring ring;
@@ -457,6 +463,11 @@ unsigned long keel_get_dr(struct keel_vcpu *vcpu, int dr);
 void keel_regs_reset(struct keel_vcpu *vcpu, bool init);
 /* The guest had the debug registers to itself (dr_open): its DR6 and DR7, after the exit. */
 void keel_dr_take_back(struct keel_vcpu *vcpu, unsigned long dr6, unsigned long dr7);
+/* DR7 is read back where the guest could write it, so the vcpu's copy is good. */
+static inline bool keel_wants_dr(const struct keel_vcpu *vcpu)
+{
+	return (vcpu->dr7 & KEEL_DR7_ACTIVE) || vcpu->dr_open;
+}
 void keel_switch_guest_dr(struct keel_vcpu *vcpu);	/* irqs off, before entry */
 void keel_switch_host_dr(struct keel_vcpu *vcpu);	/* irqs off, after exit */
 int keel_get_regs(struct keel_vcpu *vcpu, struct kvm_regs *regs);
@@ -494,8 +505,9 @@ int keel_cpuid_ioctl_supported(struct kvm_cpuid2 __user *u, bool emulated);
 int keel_cpuid_ioctl_set(struct keel_vcpu *vcpu, struct kvm_cpuid2 __user *u);
 int keel_cpuid_ioctl_get(struct keel_vcpu *vcpu, struct kvm_cpuid2 __user *u);
 void keel_cpuid_free(struct keel_vcpu *vcpu);
-/* Fills the four registers as CPUID does for the guest, out-of-range rules included. */
-void keel_cpuid(struct keel_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+/* As CPUID does for the guest, out-of-range rules included: in four words, or in its registers. */
+void keel_cpuid(struct keel_vcpu *vcpu, u32 regs[4]);
+void keel_cpuid_exec(struct keel_vcpu *vcpu);
 bool keel_guest_has(struct keel_vcpu *vcpu, unsigned int x86_feature);
 bool keel_supported(unsigned int x86_feature);	/* keel can give it to a guest at all */
 void keel_cpuid_runtime_update(struct keel_vcpu *vcpu);	/* OSXSAVE, APIC bit, XSAVE sizes follow CRs */
@@ -544,6 +556,7 @@ void keel_steal_preempted(struct keel_vcpu *vcpu);	/* at put, preemption off; mu
 
 /* hypercall.c: returns keel_result; RAX etc. from vcpu */
 int keel_hypercall(struct keel_vcpu *vcpu);
+bool keel_hypercall_is_atomic(struct keel_vcpu *vcpu);
 
 /* ---- memory --------------------------------------------------------------------- */
 
@@ -674,7 +687,7 @@ int keel_set_vcpu_events(struct keel_vcpu *vcpu, struct kvm_vcpu_events *e);
 int keel_interrupt(struct keel_vcpu *vcpu, u32 vector);	/* KVM_INTERRUPT */
 
 /* exit.c: also for the emulator's use */
-int keel_skip(struct keel_vcpu *vcpu, const struct keel_exit *exit);
+int keel_skip(struct keel_vcpu *vcpu, u8 len);
 void keel_advance_rip(struct keel_vcpu *vcpu, u8 len);
 void keel_queue_step(struct keel_vcpu *vcpu, bool branch);
 u32 keel_exception_exits(const struct keel_vcpu *vcpu);

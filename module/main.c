@@ -20,6 +20,8 @@
 #include "trace.h"
 
 struct keel_backend keel_ops __ro_after_init;
+#define DEFINE_OP(name)	DEFINE_STATIC_CALL_NULL(keel_##name, *keel_ops.name);
+KEEL_STATIC_OPS(DEFINE_OP)
 struct keel_caps keel_caps __ro_after_init;
 bool keel_rebooting __read_mostly;
 
@@ -243,6 +245,7 @@ static struct miscdevice keel_misc = {
 	.mode = 0660,
 };
 
+#define UPDATE_OP(name)	static_call_update(keel_##name, backends[i]->name);
 static int __init choose_backend(void)
 {
 	const char *why = "keel knows no extension for virtualisation of this CPU's vendor";
@@ -254,6 +257,7 @@ static int __init choose_backend(void)
 		why = backends[i]->ident();
 		if (!why) {
 			keel_ops = *backends[i];
+			KEEL_STATIC_OPS(UPDATE_OP)
 			return 0;
 		}
 	}

@@ -270,15 +270,15 @@ static void keel_reset_segments(struct keel_vcpu *vcpu)
 void keel_regs_reset(struct keel_vcpu *vcpu, bool init)
 {
 	unsigned long cache = X86_CR0_CD | X86_CR0_NW;
-	u32 eax = 1, ebx, ecx = 0, edx;
+	u32 regs[4] = { 1 };
 
 	if (init) {
 		keel_need(vcpu, KEEL_R_CR0);
 		cache &= vcpu->cr0;
 	}
 	memset(vcpu->gpr, 0, sizeof(vcpu->gpr));
-	keel_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
-	vcpu->gpr[KEEL_RDX] = eax ? eax : 0x600;
+	keel_cpuid(vcpu, regs);
+	vcpu->gpr[KEEL_RDX] = regs[0] ? regs[0] : 0x600;
 	vcpu->rip = 0xfff0;
 	vcpu->rflags = X86_EFLAGS_FIXED;
 	vcpu->cr0 = X86_CR0_ET | cache;

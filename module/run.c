@@ -4,6 +4,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
 #include <linux/task_work.h>
+#include <asm/debugreg.h>
 
 #include "guest_ctx.h"
 #include "keel.h"
@@ -105,6 +106,8 @@ static int serve_requests(struct keel_vcpu *vcpu)
 {
 	int ret;
 
+	if (likely(!READ_ONCE(vcpu->requests) && !READ_ONCE(vcpu->run->request_interrupt_window)))
+		return KEEL_RESUME;
 	if (READ_ONCE(vcpu->requests) & ~FAST_REQUESTS) {
 		keel_vcpu_put(vcpu);
 		ret = serve_slow_requests(vcpu);
@@ -152,15 +155,62 @@ static void abort_entry(struct keel_vcpu *vcpu)
 	set_bit(KEEL_REQ_EVENT, &vcpu->requests);
 }
 
-/*
- * Enter the guest and come back with @exit filled in.  False: not entered.  On
- * return the vCPU is loaded and interrupts are on.
- */
-static bool enter_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
+/* Something has to be done between any two entries. */
+static bool is_watched(struct keel_vcpu *vcpu)
 {
+	return vcpu->ring.entry || vcpu->vapic || vcpu->dr_open || vcpu->pv_eoi_offered;
+}
+
+/* Into the guest and out of it; interrupts off. */
+static void enter_once(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	if (trace_keel_entry_enabled())
+		trace_keel_entry(vcpu->id, keel_rip(vcpu));
+	static_call(keel_enter)(vcpu, exit);
+	vcpu->stats.exits++;
+	keel_events_clear_injected(&vcpu->events);
+	if (unlikely(exit->vectoring.type != KEEL_EVENT_NONE)) {
+		keel_events_requeue(&vcpu->events, &exit->vectoring);
+		set_bit(KEEL_REQ_EVENT, &vcpu->requests);
+	}
+	if (trace_keel_exit_enabled())
+		trace_keel_exit(vcpu->id, keel_rip(vcpu), exit);
+}
+
+/*
+ * Enter, and handle the exits that need no more than that, with interrupts off all the time.
+ * The mode stays IN_GUEST.  What comes meanwhile for this thread or this CPU comes with an
+ * interrupt, which ends the guest's next run right after the entry; what the handlers
+ * themselves bring up is a request, or a kick, which changes the mode.
+ */
+static int run_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	bool watched = is_watched(vcpu);
+	int ret;
+
+	static_call(keel_prepare)(vcpu);
+	do {
+		enter_once(vcpu, exit);
+		ret = watched ? KEEL_NOT_QUICK : keel_handle_quickly(vcpu, exit);
+	} while (ret == KEEL_RESUME && !READ_ONCE(vcpu->requests) &&
+		 READ_ONCE(vcpu->mode) == KEEL_IN_GUEST);
+	static_call_cond(keel_finish)(vcpu);
+	return ret;
+}
+
+/*
+ * Enter the guest and come back with @exit filled in.  On return the vCPU is loaded and
+ * interrupts are on.  KEEL_NOT_QUICK: @exit waits for its handler; KEEL_RESUME: not entered, or
+ * handled; or KEEL_TO_USER.
+ */
+static int enter_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	int ret;
+
 	if (!vcpu->loaded)
 		keel_vcpu_load(vcpu);
-	keel_pv_eoi_sync_to(vcpu);
+	if (vcpu->pv_eoi)
+		keel_pv_eoi_sync_to(vcpu);
 
 	local_irq_disable();
 	/*
@@ -174,45 +224,36 @@ static bool enter_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
 		WRITE_ONCE(vcpu->mode, KEEL_OUTSIDE);
 		abort_entry(vcpu);
 		local_irq_enable();
-		return false;
+		return KEEL_RESUME;
 	}
 
-	if (trace_keel_entry_enabled())
-		trace_keel_entry(vcpu->id, keel_rip(vcpu));
 	WRITE_ONCE(vcpu->stats.guest_mode, 1);
-	keel_guest_time_begin();
-	keel_switch_guest_dr(vcpu);
+	keel_guest_time_begin(&vcpu->rcu_noted);
+	if (unlikely(keel_wants_dr(vcpu)))
+		keel_switch_guest_dr(vcpu);
 
-	keel_ops.enter(vcpu);
+	ret = run_guest(vcpu, exit);
 
-	keel_switch_host_dr(vcpu);
+	if (unlikely(vcpu->dr_live || hw_breakpoint_active()))
+		keel_switch_host_dr(vcpu);
 	/* What the guest flushed or mapped before is done with; kicks wake, or wait for nothing. */
 	smp_store_release(&vcpu->mode, KEEL_OUTSIDE);
 	WRITE_ONCE(vcpu->stats.guest_mode, 0);
-	vcpu->stats.exits++;
-	keel_ops.decode_exit(vcpu, exit);
 
-	/* The interrupt that ended the run is served here and still counts as the guest's time. */
-	local_irq_enable();
-	nop();
-	local_irq_disable();
+	if (exit->reason == KEEL_EXIT_HOST_EVENT) {
+		/* The interrupt that ended the run is served here, in what counts as the guest's time. */
+		local_irq_enable();
+		nop();
+		local_irq_disable();
+	}
 	keel_guest_time_end();
 	local_irq_enable();
-
-	keel_events_clear_injected(&vcpu->events);
-	if (exit->vectoring.type != KEEL_EVENT_NONE) {
-		keel_events_requeue(&vcpu->events, &exit->vectoring);
-		set_bit(KEEL_REQ_EVENT, &vcpu->requests);
-	}
-	if (trace_keel_exit_enabled())
-		trace_keel_exit(vcpu->id, keel_rip(vcpu), exit);
-	return true;
+	return ret;
 }
 
 static int run_once(struct keel_vcpu *vcpu)
 {
-	struct keel_exit exit;
-	bool entered;
+	struct keel_exit *exit = &vcpu->exit;
 	int ret;
 
 	if (unlikely(vcpu->ring.entry) && keel_dirty_ring_full(vcpu)) {
@@ -224,20 +265,20 @@ static int run_once(struct keel_vcpu *vcpu)
 		return ret;
 	if (unlikely(vcpu->vapic))
 		keel_vapic_sync_to(vcpu);
-	entered = enter_guest(vcpu, &exit);
+	ret = enter_guest(vcpu, exit);
 	/* Also without an entry: what made it fail may be an interrupt that needs the EOI. */
-	if (!keel_pv_eoi_sync_from(vcpu)) {
+	if (vcpu->pv_eoi_offered && !keel_pv_eoi_sync_from(vcpu)) {
 		keel_vcpu_put(vcpu);
 		keel_pv_eoi_sync_from(vcpu);
 	}
 	if (unlikely(vcpu->vapic))
 		keel_vapic_sync_from(vcpu);
-	if (!entered)
-		return KEEL_RESUME;
+	if (ret != KEEL_NOT_QUICK)
+		return ret;
 	/* A handler that may sleep gets the thread without the section. */
-	if (!keel_exit_is_atomic(vcpu, &exit))
+	if (!keel_exit_is_atomic(vcpu, exit))
 		keel_vcpu_put(vcpu);
-	return keel_handle_exit(vcpu, &exit);
+	return keel_handle_exit(vcpu, exit);
 }
 
 /* ---- HLT -------------------------------------------------------------------------- */
@@ -469,8 +510,12 @@ static int prepare_and_run(struct keel_vcpu *vcpu)
 
 	if (vcpu->mp_state == KVM_MP_STATE_UNINITIALIZED)
 		return wait_for_sipi(vcpu);
-	if (!vcpu->lapic && keel_set_cr8(vcpu, READ_ONCE(vcpu->run->cr8)))
-		return -EINVAL;
+	if (!vcpu->lapic) {
+		u64 cr8 = READ_ONCE(vcpu->run->cr8);
+
+		if (cr8 != vcpu->cr8 && keel_set_cr8(vcpu, cr8))
+			return -EINVAL;
+	}
 
 	if (complete) {
 		vcpu->complete_io = NULL;

@@ -53,7 +53,7 @@ void keel_vcpu_load(struct keel_vcpu *vcpu)
 	WRITE_ONCE(vcpu->cpu, cpu);
 	separate_predictions(vcpu);
 	keel_tsc_load(vcpu, cpu);
-	keel_ops.load(vcpu, cpu);
+	static_call(keel_load)(vcpu, cpu);
 	vcpu->loaded = true;
 }
 
@@ -69,7 +69,7 @@ void keel_vcpu_put(struct keel_vcpu *vcpu)
 		return;
 	vcpu->loaded = false;
 	keel_tsc_put(vcpu);
-	keel_ops.put(vcpu);
+	static_call(keel_put)(vcpu);
 	if (keel_host_lacks_exit_barrier())
 		indirect_branch_prediction_barrier();
 	keel_fpu_put(vcpu);
@@ -120,7 +120,7 @@ void keel_vcpu_kick(struct keel_vcpu *vcpu)
 void __keel_need(struct keel_vcpu *vcpu, u32 mask)
 {
 	mask &= ~vcpu->avail;
-	keel_ops.pull(vcpu, mask);
+	static_call(keel_pull)(vcpu, mask);
 	vcpu->avail |= mask;
 }
 

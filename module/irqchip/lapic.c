@@ -487,6 +487,7 @@ int keel_pv_eoi_set(struct keel_vcpu *vcpu, u64 data)
 	    keel_gpa_cache_init(vcpu->vm, &apic->pv_eoi_cache, gpa, sizeof(u8)))
 		return 1;
 	apic->pv_eoi_msr = data;
+	vcpu->pv_eoi = data & KVM_MSR_ENABLED;
 	return 0;
 }
 
@@ -495,7 +496,8 @@ int keel_pv_eoi_set(struct keel_vcpu *vcpu, u64 data)
  * in service, if nobody but this APIC needs to know of it and nothing waits behind it
  * @vcpu: the vCPU
  *
- * Does not sleep; where the guest's page is not there the guest writes its EOI as ever.
+ * Called with vcpu->pv_eoi.  Does not sleep; where the guest's page is not there the guest writes
+ * its EOI as ever.
  */
 void keel_pv_eoi_sync_to(struct keel_vcpu *vcpu)
 {
@@ -504,15 +506,14 @@ void keel_pv_eoi_sync_to(struct keel_vcpu *vcpu)
 	int vector;
 
 	/* With apicv an EOI does not exit, nor does isr_count hold. */
-	if (!apic || !(apic->pv_eoi_msr & KVM_MSR_ENABLED) || apic->pv_eoi_offered ||
-	    vcpu->apicv || !apic->isr_count || READ_ONCE(apic->irr_hint))
+	if (vcpu->pv_eoi_offered || vcpu->apicv || !apic->isr_count || READ_ONCE(apic->irr_hint))
 		return;
 	vector = lapic_vec_highest(apic->page, LAPIC_ISR);
 	if (lapic_vec_test(apic->page, LAPIC_TMR, vector) ||
 	    keel_ioapic_has_vector(vcpu->vm, vector))
 		return;
 	if (!keel_gpa_cache_write_atomic(vcpu, &apic->pv_eoi_cache, &skip, 0, sizeof(skip)))
-		apic->pv_eoi_offered = true;
+		vcpu->pv_eoi_offered = true;
 }
 
 /**
@@ -520,8 +521,8 @@ void keel_pv_eoi_sync_to(struct keel_vcpu *vcpu)
  * anybody looks at this APIC's ISR or PPR
  * @vcpu: the vCPU
  *
- * With the vCPU loaded it does not sleep.  Return: false if it would have to (the
- * guest's page has gone meanwhile): the caller puts the vCPU and calls again.
+ * Called with vcpu->pv_eoi_offered.  With the vCPU loaded it does not sleep.  Return: false if
+ * it would have to (the guest's page has gone meanwhile): the caller puts the vCPU and calls again.
  */
 bool keel_pv_eoi_sync_from(struct keel_vcpu *vcpu)
 {
@@ -531,8 +532,6 @@ bool keel_pv_eoi_sync_from(struct keel_vcpu *vcpu)
 	u8 val;
 	int ret;
 
-	if (!apic || !apic->pv_eoi_offered)
-		return true;
 	ret = (sleep ? keel_gpa_cache_read : keel_gpa_cache_read_atomic)
 	      (vcpu->vm, &apic->pv_eoi_cache, &val, 0, sizeof(val));
 	/* The guest clears the bit when it is done; else the offer is taken back. */
@@ -544,7 +543,7 @@ bool keel_pv_eoi_sync_from(struct keel_vcpu *vcpu)
 	if (ret && !sleep)
 		return false;
 	/* What the host has no page for now is looked at after the next exit. */
-	apic->pv_eoi_offered = ret == -EFAULT;
+	vcpu->pv_eoi_offered = ret == -EFAULT;
 	return true;
 }
 
@@ -576,7 +575,8 @@ void keel_lapic_reset(struct keel_vcpu *vcpu, bool init)
 	reset_regs(apic);
 	update_apicv(apic);
 	apic->pv_eoi_msr = 0;
-	apic->pv_eoi_offered = false;
+	vcpu->pv_eoi = false;
+	vcpu->pv_eoi_offered = false;
 	vcpu->vapic = false;
 	apic->split_eoi = -1;
 	apic->ext_vector = -1;

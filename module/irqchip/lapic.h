@@ -56,7 +56,7 @@ struct keel_lapic_timer {
  * @isr_count: bits set in ISR
  * @icr: the 64-bit ICR of x2APIC mode
  * @arb: how often a lowest-priority message was won
- * @pv_eoi_msr, @pv_eoi_cache, @pv_eoi_offered: MSR_KVM_PV_EOI_EN; the guest may skip the
+ * @pv_eoi_msr, @pv_eoi_cache: MSR_KVM_PV_EOI_EN; with vcpu->pv_eoi_offered the guest may skip the
  *	EOI of the interrupt in service
  * @vapic_cache: the word of KVM_SET_VAPIC_ADDR, where vcpu->vapic says that there is one
  * @tpr_reporting, @tpr_access: KVM_TPR_ACCESS_REPORTING, and what is to be reported
@@ -79,7 +79,6 @@ struct keel_lapic {
 	struct keel_lapic_timer timer;
 	u64 pv_eoi_msr;
 	struct keel_gpa_cache pv_eoi_cache;
-	bool pv_eoi_offered;
 	struct keel_gpa_cache vapic_cache;
 	bool tpr_reporting;
 	struct {

@@ -71,14 +71,20 @@ static void start_deadline(struct keel_lapic *apic)
 {
 	struct keel_vcpu *vcpu = apic->vcpu;
 	u64 deadline = apic->timer.deadline;
+	unsigned long flags;
 	ktime_t now;
 	u64 tsc;
 
 	if (!deadline)
 		return;
-	/* Time first: what passes between the two reads only makes the timer later. */
-	now = ktime_get();
+	/*
+	 * TSC first: what passes between the two reads makes the timer later, and never fires it
+	 * before the deadline.  No interrupt and no other task, so that it is not much.
+	 */
+	local_irq_save(flags);
 	tsc = keel_guest_tsc(vcpu, rdtsc());
+	now = ktime_get();
+	local_irq_restore(flags);
 	if (tsc >= deadline)
 		timer_expired(apic);
 	else

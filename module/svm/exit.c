@@ -126,7 +126,7 @@ static void decode_exception(struct svm_vcpu *svm, struct keel_exit *exit, u32 c
 	const struct vmcb_control *c = &svm->vmcb->control;
 	u8 vector = code - VMEXIT_EXCP0;
 
-	/* The machine check was the host's, and enter() has given it to the host. */
+	/* The machine check was the host's, and has been given to it. */
 	if (vector == X86_TRAP_MC) {
 		exit->reason = KEEL_EXIT_HOST_EVENT;
 		return;
@@ -213,11 +213,10 @@ static void decode_other(struct svm_vcpu *svm, struct keel_exit *exit, u32 code)
 }
 
 /*
- * svm_decode_exit(): fill @exit after svm_enter(); interrupts off
+ * svm_decode_exit(): fill @exit after the switch; interrupts off
  */
-void svm_decode_exit(struct keel_vcpu *vcpu, struct keel_exit *exit)
+void svm_decode_exit(struct svm_vcpu *svm, struct keel_exit *exit)
 {
-	struct svm_vcpu *svm = to_svm(vcpu);
 	const struct vmcb_control *c = &svm->vmcb->control;
 	/* Emulated CPUs leave the upper half alone, even of VMEXIT_INVALID. */
 	u32 code = svm->switched ? lower_32_bits(c->exit_code) : VMEXIT_INVALID;
@@ -232,7 +231,7 @@ void svm_decode_exit(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	if (code == VMEXIT_INVALID) {
 		/* Nothing was delivered: the event that was to go in still waits. */
 		decode_invalid(svm, exit);
-		svm_cancel_inject(vcpu, &exit->vectoring);
+		svm_cancel_inject(&svm->vcpu, &exit->vectoring);
 		return;
 	}
 	svm_decode_vectoring(svm, &exit->vectoring);

@@ -180,6 +180,29 @@ static void write_tsc_aux(struct svm_cpu *cpu, u32 aux)
 	cpu->tsc_aux = aux;
 }
 
+/*
+ * svm_prepare_spec_ctrl(): before entries, interrupts off
+ *
+ * SPEC_CTRL: with V_SPEC_CTRL the CPU adds the guest's to the host's by itself.
+ * Otherwise the switch writes it where it differs, and reads it back where the
+ * guest may have written it.  SSBD that the host sets for a thread through LS_CFG or
+ * VIRT_SPEC_CTRL stays on in the guest, which does not know those MSRs: slower, safe.
+ */
+void svm_prepare_spec_ctrl(struct svm_vcpu *svm)
+{
+	struct svm_switch *sw = &svm->sw;
+
+	sw->flags = 0;
+	if (!svm_caps.spec_ctrl || svm_caps.v_spec_ctrl)
+		return;
+	sw->guest_spec = svm->vcpu.sysmsr.spec_ctrl;
+	sw->host_spec = spec_ctrl_current();
+	if (svm->spec_open)
+		sw->flags = SWITCH_SPEC_SWAP | SWITCH_SPEC_READ;
+	else if (sw->guest_spec != sw->host_spec)
+		sw->flags = SWITCH_SPEC_SWAP;
+}
+
 void svm_push_sysmsr(struct svm_vcpu *svm)
 {
 	struct vmcb_save *save = &svm->vmcb->save;
@@ -202,6 +225,7 @@ void svm_push_sysmsr(struct svm_vcpu *svm)
 		save->spec_ctrl = m->spec_ctrl;
 	if (m->spec_ctrl && !svm->spec_open)
 		svm_msrpm_update(svm);
+	svm_prepare_spec_ctrl(svm);
 	if (svm_caps.lbrv) {
 		save->dbgctl = m->debugctl;
 		svm->vmcb->control.lbr_ctl = m->debugctl ? LBR_ENABLE : 0;

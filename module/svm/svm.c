@@ -295,27 +295,6 @@ static void save_tpr(struct svm_vcpu *svm)
 }
 
 /*
- * SPEC_CTRL: with V_SPEC_CTRL the CPU adds the guest's to the host's by itself.
- * Otherwise the switch writes it where it differs, and reads it back where the
- * guest may have written it.  SSBD that the host sets for a thread through LS_CFG or
- * VIRT_SPEC_CTRL stays on in the guest, which does not know those MSRs: slower, safe.
- */
-static void prepare_spec_ctrl(struct svm_vcpu *svm)
-{
-	struct svm_switch *sw = &svm->sw;
-
-	sw->flags = 0;
-	if (!svm_caps.spec_ctrl || svm_caps.v_spec_ctrl)
-		return;
-	sw->guest_spec = svm->vcpu.sysmsr.spec_ctrl;
-	sw->host_spec = spec_ctrl_current();
-	if (svm->spec_open)
-		sw->flags = SWITCH_SPEC_SWAP | SWITCH_SPEC_READ;
-	else if (sw->guest_spec != sw->host_spec)
-		sw->flags = SWITCH_SPEC_SWAP;
-}
-
-/*
  * Debug registers: all accesses exit, or, for one run of the guest, none does; then its
  * DR6 is in the hardware, too.
  */
@@ -330,6 +309,15 @@ static void open_dr(struct svm_vcpu *svm, bool open)
 	svm_changed(svm, CLEAN_INTERCEPTS | CLEAN_DRX);
 }
 
+static void svm_prepare(struct keel_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (unlikely(vcpu->dr_open != svm->dr_opened))
+		open_dr(svm, vcpu->dr_open);
+	svm_prepare_spec_ctrl(svm);
+}
+
 static void before_entry(struct svm_vcpu *svm)
 {
 	struct keel_vcpu *vcpu = &svm->vcpu;
@@ -338,15 +326,12 @@ static void before_entry(struct svm_vcpu *svm)
 		svm_push(vcpu, vcpu->dirty);
 		vcpu->dirty = 0;
 	}
-	if (unlikely(vcpu->dr_open != svm->dr_opened))
-		open_dr(svm, vcpu->dr_open);
 	svm->vmcb->save.rax = vcpu->gpr[KEEL_RAX];
 	assign_asid(svm, this_cpu_ptr(&svm_cpus));
 	load_tpr(svm);
 	if (unlikely(vcpu->events.nmi_masked || svm->windows & KEEL_WIN_NMI ||
 		     svm->vmcb->control.intercept_misc1 & ICPT_IRET))
 		svm_nmi_prepare(svm);
-	prepare_spec_ctrl(svm);
 }
 
 static void after_exit(struct svm_vcpu *svm)
@@ -388,7 +373,7 @@ static void after_exit(struct svm_vcpu *svm)
  * DR0-3 are the guest's or the host's by common code's doing; VMRUN loads DR7 and
  * #VMEXIT leaves it with all breakpoints off.
  */
-static void svm_enter(struct keel_vcpu *vcpu)
+static void svm_enter(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	int off;
@@ -402,17 +387,18 @@ static void svm_enter(struct keel_vcpu *vcpu)
 	svm->switched = !off;
 	if (likely(!off && lower_32_bits(svm->vmcb->control.exit_code) != VMEXIT_INVALID)) {
 		after_exit(svm);
-		return;
+	} else {
+		/*
+		 * The guest has not run.  Emulated CPUs save the host's registers into the VMCB
+		 * all the same when VMRUN fails: what is cached here is the guest's, and goes
+		 * back; the rest of the guest's is lost there, as hardware.rst says.
+		 */
+		svm_nmi_cancel(svm);
+		void_asid(svm, this_cpu_ptr(&svm_cpus));
+		keel_dirty(vcpu, vcpu->avail);
+		svm_changed(svm, CLEAN_ALL);
 	}
-	/*
-	 * The guest has not run.  Emulated CPUs save the host's registers into the VMCB all
-	 * the same when VMRUN fails: what is cached here is the guest's, and goes back; the
-	 * rest of the guest's is lost there, as hardware.rst says.
-	 */
-	svm_nmi_cancel(svm);
-	void_asid(svm, this_cpu_ptr(&svm_cpus));
-	keel_dirty(vcpu, vcpu->avail);
-	svm_changed(svm, CLEAN_ALL);
+	svm_decode_exit(svm, exit);
 }
 
 const struct keel_backend svm_backend = {
@@ -430,8 +416,8 @@ const struct keel_backend svm_backend = {
 	.vcpu_reset	= svm_vcpu_reset,
 	.load		= svm_load,
 	.put		= svm_put,
+	.prepare	= svm_prepare,
 	.enter		= svm_enter,
-	.decode_exit	= svm_decode_exit,
 	.pull		= svm_pull,
 	.inject		= svm_inject,
 	.cancel_inject	= svm_cancel_inject,

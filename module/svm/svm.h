@@ -117,7 +117,7 @@ void svm_pull(struct keel_vcpu *vcpu, u32 mask);
 void svm_push(struct keel_vcpu *vcpu, u32 mask);
 
 /* exit.c */
-void svm_decode_exit(struct keel_vcpu *vcpu, struct keel_exit *exit);
+void svm_decode_exit(struct svm_vcpu *svm, struct keel_exit *exit);
 
 /* check.c */
 const char *svm_find_fault(const struct vmcb *vmcb);
@@ -140,6 +140,7 @@ void svm_msrpm_update(struct svm_vcpu *svm);
 int svm_msr_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host);
 int svm_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
 void svm_pull_sysmsr(struct svm_vcpu *svm);
+void svm_prepare_spec_ctrl(struct svm_vcpu *svm);
 void svm_push_sysmsr(struct svm_vcpu *svm);
 void svm_load_msrs(struct svm_vcpu *svm, struct svm_cpu *cpu);
 void svm_put_msrs(struct svm_cpu *cpu);

@@ -295,6 +295,7 @@ static void find_others(void)
 	vmx_caps.revision = vmx_basic_vmcs_revision_id(value);
 	vmx_caps.spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
 	vmx_caps.ibpb = boot_cpu_has(X86_FEATURE_IBPB);
+	vmx_caps.debugctl = !rdmsrl_safe(MSR_IA32_DEBUGCTLMSR, &value);
 	vmx_caps.pebs = boot_cpu_has(X86_FEATURE_PEBS) &&
 			!rdmsrl_safe(MSR_IA32_PEBS_ENABLE, &value);
 	vmx_caps.l1d_flush = l1d_flush_needed();

@@ -68,15 +68,14 @@ u64 vmx_eptp(hpa_t root)
  */
 void vmx_flush(struct vmx_vcpu *vmx)
 {
-	if (vmx->flush_ept || !vmx_caps.vpid)
+	if ((vmx->stale & STALE_EPT_TLB) || !vmx_caps.vpid)
 		vmx_invept(vmx_caps.invept_single ? VMX_EPT_EXTENT_CONTEXT : VMX_EPT_EXTENT_GLOBAL,
 			   vmx_caps.invept_single ? vmx->eptp : 0);
 	else
 		vmx_invvpid(vmx_caps.invvpid_single ? VMX_VPID_EXTENT_SINGLE_CONTEXT :
 						      VMX_VPID_EXTENT_ALL_CONTEXT,
 			    vmx_caps.invvpid_single ? vmx->vpid : 0);
-	vmx->flush_ept = false;
-	vmx->flush_vpid = false;
+	vmx->stale &= ~(STALE_EPT_TLB | STALE_GUEST_TLB);
 }
 
 /*

@@ -116,21 +116,16 @@ void vmx_cancel_inject(struct keel_vcpu *vcpu, struct keel_event *ev)
 }
 
 /*
- * vmx_decode_vectoring(): the event whose delivery the exit interrupted
+ * vmx_decode_vectoring(): the event whose delivery the exit interrupted, by valid @info
  *
  * An NMI's delivery has blocked NMIs already; it is to be injected once more, which must find
  * them open ('Resuming Guest Software after Handling an Exception').
  */
-void vmx_decode_vectoring(struct vmx_vcpu *vmx, struct keel_event *ev)
+void vmx_decode_vectoring(struct vmx_vcpu *vmx, u32 info, struct keel_event *ev)
 {
 	struct keel_vcpu *vcpu = &vmx->vcpu;
-	u32 info = vmcs_read(IDT_VECTORING_INFO_FIELD);
 	u32 error = 0, len = 0;
 
-	vmx->entry_info = 0;
-	ev->type = KEEL_EVENT_NONE;
-	if (likely(!(info & VECTORING_INFO_VALID_MASK)))
-		return;
 	if (info & VECTORING_INFO_DELIVER_CODE_MASK)
 		error = vmcs_read(IDT_VECTORING_ERROR_CODE);
 	if (neutral_type(info) >= KEEL_EVENT_SOFT_INT)

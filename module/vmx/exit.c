@@ -85,9 +85,16 @@ static u64 qualification(struct keel_exit *exit)
 	return exit->hw_info[0];
 }
 
-static void decode_length(struct keel_exit *exit)
+/* An instruction that will be skipped, most likely: what that takes, besides. */
+static __always_inline void decode_insn(struct vmx_vcpu *vmx, struct keel_exit *exit)
 {
+	struct keel_vcpu *vcpu = &vmx->vcpu;
+
 	exit->insn_len = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
+	vcpu->rip = vmcs_read(GUEST_RIP);
+	vcpu->rflags = vmcs_read(GUEST_RFLAGS);
+	vmx_pull_shadow(vcpu);
+	vcpu->avail |= KEEL_R_RIP | KEEL_R_RFLAGS | KEEL_R_SHADOW;
 }
 
 /* ---- exceptions ------------------------------------------------------------------------- */
@@ -103,7 +110,7 @@ static void decode_debug(struct vmx_vcpu *vmx, struct keel_exit *exit, u32 info)
 {
 	exit->u.exception.payload = qualification(exit) & DB_CAUSES;
 	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_PRIV_SW_EXCEPTION) {
-		decode_length(exit);
+		decode_insn(vmx, exit);
 		keel_advance_rip(&vmx->vcpu, exit->insn_len);
 	}
 	keel_need(&vmx->vcpu, KEEL_R_SHADOW);
@@ -117,7 +124,7 @@ static void decode_exception(struct vmx_vcpu *vmx, struct keel_exit *exit)
 	u8 vector = info & INTR_INFO_VECTOR_MASK;
 
 	exit->hw_info[1] = info;
-	/* An NMI or a machine check was the host's, and enter() has given it to the host. */
+	/* An NMI or a machine check was the host's, and has been given to it. */
 	exit->reason = KEEL_EXIT_HOST_EVENT;
 	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR)
 		return;
@@ -142,11 +149,11 @@ static void decode_exception(struct vmx_vcpu *vmx, struct keel_exit *exit)
 
 /* ---- instructions ----------------------------------------------------------------------- */
 
-static void decode_io(struct keel_exit *exit)
+static void decode_io(struct vmx_vcpu *vmx, struct keel_exit *exit)
 {
 	u64 qual = qualification(exit);
 
-	decode_length(exit);
+	decode_insn(vmx, exit);
 	exit->reason = KEEL_EXIT_IO;
 	exit->u.io.port = qual >> IO_PORT_SHIFT;
 	exit->u.io.size = (qual & IO_SIZE) + 1;
@@ -155,12 +162,12 @@ static void decode_io(struct keel_exit *exit)
 	exit->u.io.rep = qual & IO_REP;
 }
 
-static void decode_cr(struct keel_exit *exit)
+static void decode_cr(struct vmx_vcpu *vmx, struct keel_exit *exit)
 {
 	u64 qual = qualification(exit);
 	enum cr_access type = qual >> CR_TYPE_SHIFT & 3;
 
-	decode_length(exit);
+	decode_insn(vmx, exit);
 	exit->reason = KEEL_EXIT_CR;
 	exit->u.cr.cr = qual & CR_NUMBER;
 	exit->u.cr.gpr = qual >> CR_GPR_SHIFT & 0xf;
@@ -170,29 +177,29 @@ static void decode_cr(struct keel_exit *exit)
 	exit->u.cr.lmsw_value = (qual & LMSW_SOURCE_DATA) >> LMSW_SOURCE_DATA_SHIFT;
 }
 
-static void decode_dr(struct keel_exit *exit)
+static void decode_dr(struct vmx_vcpu *vmx, struct keel_exit *exit)
 {
 	u64 qual = qualification(exit);
 
-	decode_length(exit);
+	decode_insn(vmx, exit);
 	exit->reason = KEEL_EXIT_DR;
 	exit->u.dr.dr = qual & DR_NUMBER;
 	exit->u.dr.gpr = qual >> DR_GPR_SHIFT & 0xf;
 	exit->u.dr.write = !(qual & DR_READ);
 }
 
-static void decode_msr(struct keel_exit *exit, bool write)
+static void decode_msr(struct vmx_vcpu *vmx, struct keel_exit *exit, bool write)
 {
-	decode_length(exit);
+	decode_insn(vmx, exit);
 	exit->reason = KEEL_EXIT_MSR;
 	exit->u.msr.write = write;
 }
 
-static void decode_task_switch(struct keel_exit *exit)
+static void decode_task_switch(struct vmx_vcpu *vmx, struct keel_exit *exit)
 {
 	u64 qual = qualification(exit);
 
-	decode_length(exit);
+	decode_insn(vmx, exit);
 	exit->reason = KEEL_EXIT_TASK_SWITCH;
 	exit->u.task.selector = qual;
 	exit->u.task.source = qual >> TASK_SOURCE_SHIFT & 3;
@@ -251,23 +258,24 @@ static void decode_apic(struct keel_exit *exit, u16 reason)
 	exit->u.apic.value = qualification(exit);
 }
 
-static void decode_other(struct keel_exit *exit, u32 reason)
+static void clear_exit(struct keel_exit *exit, u16 reason, u32 hw_reason)
 {
-	const struct plain_reason *plain;
-
-	if (reason >= ARRAY_SIZE(plain_reasons))
-		return;
-	plain = &plain_reasons[reason];
-	exit->reason = plain->reason;
-	if (plain->insn)
-		decode_length(exit);
+	exit->reason = reason;
+	exit->insn_len = 0;
+	exit->nr_bytes = 0;
+	exit->hw_reason = hw_reason;
+	exit->hw_info[0] = 0;
+	exit->hw_info[1] = 0;
 }
 
-static void decode_failure(struct vmx_vcpu *vmx, struct keel_exit *exit)
+/*
+ * vmx_decode_failure(): fill @exit after an entry that failed; interrupts off
+ */
+void vmx_decode_failure(struct vmx_vcpu *vmx, struct keel_exit *exit)
 {
 	const char *why = "VMX is off on this CPU";
 
-	exit->reason = KEEL_EXIT_FAIL_ENTRY;
+	clear_exit(exit, KEEL_EXIT_FAIL_ENTRY, vmx->exit_reason);
 	if (vmx->result == SWITCH_FAIL)
 		exit->hw_reason = vmcs_read(VM_INSTRUCTION_ERROR);
 	if (vmx->result == SWITCH_OFF)
@@ -279,32 +287,34 @@ static void decode_failure(struct vmx_vcpu *vmx, struct keel_exit *exit)
 			   exit->hw_reason);
 	/* Not cleared by an entry that failed. */
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+	/* Nothing was delivered: the event that was to go in still waits. */
+	vmx_cancel_inject(&vmx->vcpu, &exit->vectoring);
 }
 
-static void decode_reason(struct vmx_vcpu *vmx, struct keel_exit *exit, u32 reason)
+static noinline void decode_operands(struct vmx_vcpu *vmx, struct keel_exit *exit, u32 reason)
 {
 	switch (reason) {
+	case EXIT_REASON_IO_INSTRUCTION:
+		decode_io(vmx, exit);
+		break;
 	case EXIT_REASON_EXCEPTION_NMI:
 		decode_exception(vmx, exit);
 		break;
 	case EXIT_REASON_EPT_VIOLATION:
 		decode_ept_violation(vmx, exit);
 		break;
-	case EXIT_REASON_IO_INSTRUCTION:
-		decode_io(exit);
-		break;
 	case EXIT_REASON_MSR_READ:
 	case EXIT_REASON_MSR_WRITE:
-		decode_msr(exit, reason == EXIT_REASON_MSR_WRITE);
+		decode_msr(vmx, exit, reason == EXIT_REASON_MSR_WRITE);
 		break;
 	case EXIT_REASON_CR_ACCESS:
-		decode_cr(exit);
+		decode_cr(vmx, exit);
 		break;
 	case EXIT_REASON_DR_ACCESS:
-		decode_dr(exit);
+		decode_dr(vmx, exit);
 		break;
 	case EXIT_REASON_TASK_SWITCH:
-		decode_task_switch(exit);
+		decode_task_switch(vmx, exit);
 		break;
 	case EXIT_REASON_EOI_INDUCED:
 		decode_apic(exit, KEEL_EXIT_EOI);
@@ -318,34 +328,36 @@ static void decode_reason(struct vmx_vcpu *vmx, struct keel_exit *exit, u32 reas
 	case EXIT_REASON_EPT_MISCONFIG:
 		decode_ept_misconfig(exit);
 		break;
-	default:
-		decode_other(exit, reason);
 	}
 }
 
-/*
- * vmx_decode_exit(): fill @exit after vmx_enter(); interrupts off
- */
-void vmx_decode_exit(struct keel_vcpu *vcpu, struct keel_exit *exit)
+static __always_inline void decode_reason(struct vmx_vcpu *vmx, struct keel_exit *exit, u32 reason)
 {
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	const struct plain_reason *plain = &plain_reasons[reason];
 
-	exit->reason = KEEL_EXIT_UNKNOWN;
-	exit->insn_len = 0;
-	exit->nr_bytes = 0;
-	exit->hw_reason = vmx->exit_reason;
-	exit->hw_info[0] = 0;
-	exit->hw_info[1] = 0;
-
-	if (unlikely(vmx_entry_failed(vmx))) {
-		/* Nothing was delivered: the event that was to go in still waits. */
-		decode_failure(vmx, exit);
-		vmx_cancel_inject(vcpu, &exit->vectoring);
+	if (reason >= ARRAY_SIZE(plain_reasons) || plain->reason == KEEL_EXIT_UNKNOWN) {
+		decode_operands(vmx, exit, reason);
 		return;
 	}
+	exit->reason = plain->reason;
+	if (plain->insn)
+		decode_insn(vmx, exit);
+}
+
+/*
+ * vmx_decode_exit(): fill @exit after the guest has run; interrupts off
+ */
+void vmx_decode_exit(struct vmx_vcpu *vmx, u32 exit_reason, struct keel_exit *exit)
+{
+	u32 info = vmcs_read(IDT_VECTORING_INFO_FIELD);
+
+	clear_exit(exit, KEEL_EXIT_UNKNOWN, exit_reason);
+	vmx->entry_info = 0;
+	exit->vectoring.type = KEEL_EVENT_NONE;
+	if (unlikely(info & VECTORING_INFO_VALID_MASK))
+		vmx_decode_vectoring(vmx, info, &exit->vectoring);
 	/* The shadow that an NMI waits for may have ended with interrupts off: without a window. */
 	if (unlikely(vmx->windows & KEEL_WIN_NMI))
-		keel_request(vcpu, KEEL_REQ_EVENT);
-	vmx_decode_vectoring(vmx, &exit->vectoring);
-	decode_reason(vmx, exit, (u16)vmx->exit_reason);
+		keel_request(&vmx->vcpu, KEEL_REQ_EVENT);
+	decode_reason(vmx, exit, (u16)exit_reason);
 }

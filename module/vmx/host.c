@@ -17,6 +17,7 @@
 #include <asm/segment.h>
 #include <asm/special_insns.h>
 
+#include "../compat.h"
 #include "vmx.h"
 
 /* ---- fields that are the same for every thread ------------------------------------------ */
@@ -93,8 +94,8 @@ void vmx_load_host_state(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 	savesegment(ds, cpu->ds);
 	savesegment(es, cpu->es);
 	cpu->ldt = 0;
-	rdmsrl(MSR_FS_BASE, fs_base);
-	rdmsrl(MSR_KERNEL_GS_BASE, cpu->kernel_gs_base);
+	fs_base = x86_fsbase_read_cpu();
+	cpu->kernel_gs_base = keel_rdmsr(MSR_KERNEL_GS_BASE);
 
 	if (unlikely(host->fs != loadable(cpu->fs))) {
 		host->fs = loadable(cpu->fs);
@@ -149,12 +150,12 @@ void vmx_put_host_state(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 		reload_segments(cpu, vmx->host.fs_base);
 	/* The TSS's limit decides about port accesses of user mode (the I/O bitmap). */
 	invalidate_tss_limit();
-	wrmsrl(MSR_KERNEL_GS_BASE, cpu->kernel_gs_base);
+	keel_wrmsr(MSR_KERNEL_GS_BASE, cpu->kernel_gs_base);
 	native_load_gdt(&cpu->gdt);
 }
 
 /*
- * vmx_update_host_state(): before each entry, interrupts off: what may have changed since the last
+ * vmx_update_host_state(): interrupts off, before entries: what may have changed while they were on
  *
  * CR3: the mm's generation of PCIDs moves on; CR4: others change bits of it by IPI.  LDTR: the
  * exit empties it, and another thread may give the process an LDT, by IPI as well.
@@ -182,18 +183,19 @@ void vmx_update_host_state(struct vmx_vcpu *vmx)
 /* ---- performance monitoring ------------------------------------------------------------- */
 
 /*
- * vmx_stop_host_perf(): before an entry, interrupts off
+ * vmx_stop_host_perf(): before entries, interrupts off
  *
  * VM entry loads DEBUGCTL, and the exit clears it: branch records and traces of the host stop,
- * and go on after.  Records of PEBS go to a linear address, which in the guest is the guest's:
+ * and go on after the last of them.  Records of PEBS go to a linear address, which in the guest is the guest's:
  * they must not be made there (SDM vol. 3, 'Debug Store (DS) Mechanism', 'Processor Event Based
  * Sampling').  Other counters count on in the guest, and stop for its SMIs if for the host's.
  */
-void vmx_stop_host_perf(struct vmx_vcpu *vmx, struct vmx_host_perf *perf)
+void vmx_stop_host_perf(struct vmx_vcpu *vmx)
 {
+	struct vmx_host_perf *perf = &vmx->perf;
 	u64 freeze;
 
-	perf->debugctl = native_read_msr(MSR_IA32_DEBUGCTLMSR);
+	perf->debugctl = vmx_caps.debugctl ? keel_rdmsr(MSR_IA32_DEBUGCTLMSR) : 0;
 	freeze = perf->debugctl & DEBUGCTLMSR_FREEZE_IN_SMM;
 	if (unlikely(freeze != vmx->host_freeze)) {
 		vmx->host_freeze = freeze;
@@ -202,18 +204,24 @@ void vmx_stop_host_perf(struct vmx_vcpu *vmx, struct vmx_host_perf *perf)
 	perf->pebs = 0;
 	if (!vmx_caps.pebs)
 		return;
-	perf->pebs = native_read_msr(MSR_IA32_PEBS_ENABLE);
-	if (unlikely(perf->pebs))
+	perf->pebs = keel_rdmsr(MSR_IA32_PEBS_ENABLE);
+	if (unlikely(perf->pebs)) {
 		wrmsrl(MSR_IA32_PEBS_ENABLE, 0);
+		vmx->stale |= STALE_PEBS;
+	}
 }
 
-/* vmx_resume_host_perf(): undo it, before an NMI of a counter is served */
-void vmx_resume_host_perf(const struct vmx_host_perf *perf)
+/* vmx_resume_host_perf(): undo it; by itself before an NMI of a counter is served */
+void vmx_resume_host_perf(struct vmx_vcpu *vmx)
 {
+	const struct vmx_host_perf *perf = &vmx->perf;
+
 	if (unlikely(perf->debugctl))
 		wrmsrl(MSR_IA32_DEBUGCTLMSR, perf->debugctl);
-	if (unlikely(perf->pebs))
+	if (unlikely(perf->pebs)) {
 		wrmsrl(MSR_IA32_PEBS_ENABLE, perf->pebs);
+		vmx->stale &= ~STALE_PEBS;
+	}
 }
 
 /* ---- the L1 data cache ------------------------------------------------------------------ */

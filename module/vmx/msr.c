@@ -5,6 +5,7 @@
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
 
+#include "../compat.h"
 #include "../irqchip/lapic_regs.h"
 #include "vmx.h"
 
@@ -150,6 +151,33 @@ int vmx_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 	return -ENOENT;
 }
 
+/*
+ * vmx_prepare_spec_ctrl(): before entries, interrupts off
+ *
+ * SPEC_CTRL: the switch writes it where the guest's differs, and reads it back where the guest
+ * may have written it.  With IBRS that is not enhanced, the host's must be written after each
+ * exit: a bit that was set before does not hold off what the guest trained.
+ */
+void vmx_prepare_spec_ctrl(struct vmx_vcpu *vmx)
+{
+	struct vmx_switch *sw = &vmx->sw;
+
+	sw->flags &= SWITCH_LAUNCHED;
+	if (!vmx_caps.spec_ctrl)
+		return;
+	sw->guest_spec = vmx->vcpu.sysmsr.spec_ctrl;
+	sw->host_spec = spec_ctrl_current();
+	if (vmx->spec_open)
+		sw->flags |= SWITCH_SPEC_SWAP | SWITCH_SPEC_READ;
+	else if (sw->guest_spec != sw->host_spec || cpu_feature_enabled(X86_FEATURE_KERNEL_IBRS))
+		sw->flags |= SWITCH_SPEC_SWAP;
+}
+
+static bool has_tsc_aux(void)
+{
+	return boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
+}
+
 /* ---- group KEEL_R_SYSMSR ---------------------------------------------------------------- */
 
 /*
@@ -167,42 +195,53 @@ void vmx_pull_sysmsr(struct vmx_vcpu *vmx)
 		rdmsrl(MSR_KERNEL_GS_BASE, m->kernel_gs_base);
 }
 
-/* Write those that differ from what the CPU has. */
-static void write_syscall_msrs(struct vmx_cpu *cpu, const struct vmx_syscall_msrs *want,
-			       bool tsc_aux)
+/* Writing takes longer than looking. */
+static __always_inline void switch_msr(u32 msr, u64 from, u64 to)
 {
-	struct vmx_syscall_msrs *now = &cpu->msrs;
-
-	if (now->star != want->star)
-		wrmsrl(MSR_STAR, want->star);
-	if (now->lstar != want->lstar)
-		wrmsrl(MSR_LSTAR, want->lstar);
-	if (now->cstar != want->cstar)
-		wrmsrl(MSR_CSTAR, want->cstar);
-	if (now->sfmask != want->sfmask)
-		wrmsrl(MSR_SYSCALL_MASK, want->sfmask);
-	if (tsc_aux && now->tsc_aux != want->tsc_aux)
-		wrmsrl(MSR_TSC_AUX, want->tsc_aux);
-	*now = *want;
+	if (from != to)
+		keel_wrmsr(msr, to);
 }
 
-static void load_syscall_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
+/* The host's go, the guest's come. */
+static void load_syscall_msrs(struct vmx_vcpu *vmx, const struct vmx_syscall_msrs *host)
 {
 	const struct keel_sysmsr *m = &vmx->vcpu.sysmsr;
-	struct vmx_syscall_msrs want = {
-		.star = m->star,
-		.lstar = m->lstar,
-		.cstar = m->cstar,
-		.sfmask = m->sfmask,
-		.tsc_aux = vmx->use_tsc_aux ? m->tsc_aux : cpu->msrs.tsc_aux,
-	};
 
-	write_syscall_msrs(cpu, &want, vmx->use_tsc_aux);
+	switch_msr(MSR_STAR, host->star, m->star);
+	switch_msr(MSR_LSTAR, host->lstar, m->lstar);
+	switch_msr(MSR_CSTAR, host->cstar, m->cstar);
+	switch_msr(MSR_SYSCALL_MASK, host->sfmask, m->sfmask);
+	if (vmx->use_tsc_aux)
+		switch_msr(MSR_TSC_AUX, host->tsc_aux, m->tsc_aux);
+}
+
+static void put_syscall_msrs(struct vmx_vcpu *vmx, const struct vmx_syscall_msrs *host)
+{
+	const struct keel_sysmsr *m = &vmx->vcpu.sysmsr;
+
+	switch_msr(MSR_STAR, m->star, host->star);
+	switch_msr(MSR_LSTAR, m->lstar, host->lstar);
+	switch_msr(MSR_CSTAR, m->cstar, host->cstar);
+	switch_msr(MSR_SYSCALL_MASK, m->sfmask, host->sfmask);
+	if (vmx->use_tsc_aux)
+		switch_msr(MSR_TSC_AUX, m->tsc_aux, host->tsc_aux);
+}
+
+/* From the values of some guest, which are known no more. */
+static noinline void write_syscall_msrs(const struct vmx_syscall_msrs *host)
+{
+	keel_wrmsr(MSR_STAR, host->star);
+	keel_wrmsr(MSR_LSTAR, host->lstar);
+	keel_wrmsr(MSR_CSTAR, host->cstar);
+	keel_wrmsr(MSR_SYSCALL_MASK, host->sfmask);
+	if (has_tsc_aux())
+		keel_wrmsr(MSR_TSC_AUX, host->tsc_aux);
 }
 
 void vmx_push_sysmsr(struct vmx_vcpu *vmx)
 {
 	const struct keel_sysmsr *m = &vmx->vcpu.sysmsr;
+	const struct vmx_syscall_msrs *host;
 
 	vmcs_write(GUEST_SYSENTER_CS, m->sysenter_cs);
 	vmcs_write(GUEST_SYSENTER_ESP, m->sysenter_esp);
@@ -211,10 +250,13 @@ void vmx_push_sysmsr(struct vmx_vcpu *vmx)
 	vmcs_write(GUEST_IA32_DEBUGCTL, m->debugctl | vmx->host_freeze);
 	if (m->spec_ctrl && !vmx->spec_open)
 		vmx_msr_bitmap_update(vmx);
+	vmx_prepare_spec_ctrl(vmx);
 	if (!vmx->vcpu.loaded)
 		return;
-	wrmsrl(MSR_KERNEL_GS_BASE, m->kernel_gs_base);
-	load_syscall_msrs(vmx, this_cpu_ptr(&vmx_cpus));
+	keel_wrmsr(MSR_KERNEL_GS_BASE, m->kernel_gs_base);
+	host = &this_cpu_ptr(&vmx_cpus)->host;
+	write_syscall_msrs(host);
+	load_syscall_msrs(vmx, host);
 }
 
 /* ---- sections --------------------------------------------------------------------------- */
@@ -229,9 +271,8 @@ void vmx_read_host_msrs(struct vmx_cpu *cpu)
 	rdmsrl(MSR_CSTAR, host->cstar);
 	rdmsrl(MSR_SYSCALL_MASK, host->sfmask);
 	host->tsc_aux = 0;
-	if (boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID))
+	if (has_tsc_aux())
 		rdmsrl(MSR_TSC_AUX, host->tsc_aux);
-	cpu->msrs = *host;
 }
 
 /*
@@ -242,8 +283,8 @@ void vmx_read_host_msrs(struct vmx_cpu *cpu)
  */
 void vmx_load_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 {
-	wrmsrl(MSR_KERNEL_GS_BASE, vmx->vcpu.sysmsr.kernel_gs_base);
-	load_syscall_msrs(vmx, cpu);
+	keel_wrmsr(MSR_KERNEL_GS_BASE, vmx->vcpu.sysmsr.kernel_gs_base);
+	load_syscall_msrs(vmx, &cpu->host);
 	if (unlikely(vmx->use_umwait)) {
 		cpu->umwait = native_read_msr(MSR_IA32_UMWAIT_CONTROL);
 		wrmsrl(MSR_IA32_UMWAIT_CONTROL, vmx->umwait_control);
@@ -253,10 +294,14 @@ void vmx_load_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 /* vmx_put_msrs(): before vmx_put_host_state(), which has the user's KERNEL_GS_BASE */
 void vmx_put_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 {
-	/* With SWAPGS the guest changes it without an exit; a newer value may wait for the entry. */
-	if (likely(!(vmx->vcpu.dirty & KEEL_R_SYSMSR)))
-		rdmsrl(MSR_KERNEL_GS_BASE, vmx->vcpu.sysmsr.kernel_gs_base);
-	write_syscall_msrs(cpu, &cpu->host, vmx->use_tsc_aux);
+	if (likely(!(vmx->vcpu.dirty & KEEL_R_SYSMSR))) {
+		/* With SWAPGS the guest changes it without an exit. */
+		vmx->vcpu.sysmsr.kernel_gs_base = keel_rdmsr(MSR_KERNEL_GS_BASE);
+		put_syscall_msrs(vmx, &cpu->host);
+	} else {
+		/* Newer values wait for an entry. */
+		write_syscall_msrs(&cpu->host);
+	}
 	/* If it is another one, the host has changed its own meanwhile, by an interrupt. */
 	if (unlikely(vmx->use_umwait) &&
 	    native_read_msr(MSR_IA32_UMWAIT_CONTROL) == vmx->umwait_control)

@@ -104,39 +104,39 @@ static void pull_pdptrs(struct keel_vcpu *vcpu)
 		vcpu->pdptr[i] = vmcs_read(GUEST_PDPTR0 + 2 * i);
 }
 
-static void pull_shadow(struct keel_vcpu *vcpu)
-{
-	u32 info = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
-
-	vcpu->int_shadow = (info & GUEST_INTR_STATE_STI ? KVM_X86_SHADOW_INT_STI : 0) |
-			   (info & GUEST_INTR_STATE_MOV_SS ? KVM_X86_SHADOW_INT_MOV_SS : 0);
-	/* With virtual NMIs, the guest's blocking. */
-	vcpu->events.nmi_masked = info & GUEST_INTR_STATE_NMI;
-}
-
-static void pull_current(struct vmx_vcpu *vmx, u32 mask)
+/* CR2, EFER, DR6 and DR7 are in vcpu at all times: see after_exit(). */
+static noinline void pull_rest(struct vmx_vcpu *vmx, u32 mask)
 {
 	struct keel_vcpu *vcpu = &vmx->vcpu;
 
-	if (mask & KEEL_R_RSP)
-		vcpu->gpr[KEEL_RSP] = vmcs_read(GUEST_RSP);
-	if (mask & KEEL_R_RIP)
-		vcpu->rip = vmcs_read(GUEST_RIP);
-	if (mask & KEEL_R_RFLAGS)
-		vcpu->rflags = vmcs_read(GUEST_RFLAGS);
 	if (mask & (KEEL_R_CR0 | KEEL_R_CR3 | KEEL_R_CR4))
 		pull_crs(vmx, mask);
 	if (mask & (KEEL_R_CS | KEEL_R_SS | KEEL_R_SEGS))
 		pull_segs(vcpu, mask);
 	if (mask & KEEL_R_TABLES)
 		pull_tables(vcpu);
-	if (mask & KEEL_R_SHADOW)
-		pull_shadow(vcpu);
 	if (mask & KEEL_R_PDPTR)
 		pull_pdptrs(vcpu);
 	if (mask & KEEL_R_SYSMSR)
 		vmx_pull_sysmsr(vmx);
-	/* CR2, EFER, DR6 and DR7 are in vcpu at all times: see after_exit(). */
+}
+
+/* What most exits want is first. */
+static void pull_current(struct vmx_vcpu *vmx, u32 mask)
+{
+	const u32 often = KEEL_R_RIP | KEEL_R_RFLAGS | KEEL_R_SHADOW | KEEL_R_RSP;
+	struct keel_vcpu *vcpu = &vmx->vcpu;
+
+	if (mask & KEEL_R_RIP)
+		vcpu->rip = vmcs_read(GUEST_RIP);
+	if (mask & KEEL_R_RFLAGS)
+		vcpu->rflags = vmcs_read(GUEST_RFLAGS);
+	if (mask & KEEL_R_SHADOW)
+		vmx_pull_shadow(vcpu);
+	if (mask & KEEL_R_RSP)
+		vcpu->gpr[KEEL_RSP] = vmcs_read(GUEST_RSP);
+	if (mask & ~often)
+		pull_rest(vmx, mask);
 }
 
 /*
@@ -293,14 +293,6 @@ static void push_crs(struct vmx_vcpu *vmx, u32 mask)
 		push_efer(vmx);
 }
 
-/* A guest that halts without an exit goes on where software sends it. */
-static void push_rip(struct keel_vcpu *vcpu)
-{
-	vmcs_write(GUEST_RIP, vcpu->rip);
-	if (unlikely(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT))
-		vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
-}
-
 static void push_tsc(struct keel_vcpu *vcpu)
 {
 	vmcs_write(TSC_OFFSET, vcpu->tsc.offset);
@@ -308,15 +300,14 @@ static void push_tsc(struct keel_vcpu *vcpu)
 		vmcs_write(TSC_MULTIPLIER, vcpu->tsc.ratio ?: BIT_ULL(48));
 }
 
-/* The VMCS is current. */
-void vmx_push(struct keel_vcpu *vcpu, u32 mask)
+/* vmx_push_rest(): all groups that are dirty, but for RIP; the VMCS is current */
+void vmx_push_rest(struct keel_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 mask = vcpu->dirty;
 
 	if (mask & KEEL_R_RSP)
 		vmcs_write(GUEST_RSP, vcpu->gpr[KEEL_RSP]);
-	if (mask & KEEL_R_RIP)
-		push_rip(vcpu);
 	if (mask & KEEL_R_RFLAGS)
 		vmcs_write(GUEST_RFLAGS, vcpu->rflags);
 	/* A TF that comes or goes in a shadow changes what is pending. */
@@ -355,5 +346,5 @@ void vmx_update_owned(struct vmx_vcpu *vmx)
 	keel_dirty(vcpu, KEEL_R_CR0 | KEEL_R_CR4);
 	vmx->cr0_owned = X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_WP | X86_CR0_AM;
 	vmx->cr4_owned = cr4 & vcpu->cpuid.cr4_allowed;
-	vmx->owned_stale = true;
+	vmx->stale |= STALE_OWNED;
 }

@@ -59,20 +59,17 @@ static void clear_everywhere(struct vmx_vcpu *vmx)
 }
 
 /*
- * vmx_make_current(): VMREAD and VMWRITE are to mean this vCPU's VMCS, on this CPU
+ * vmx_make_current_slowly(): for vmx_make_current(), when it is not
  *
- * Preemption off, interrupts on unless it is current already.  A VMCS is active on one CPU at
- * a time ('Software Use of Virtual-Machine Control Structures').  Translations that this CPU
- * cached when the vCPU was here last, or for somebody who had its VPID or its root before, may
- * be out of date.
+ * A VMCS is active on one CPU at a time ('Software Use of Virtual-Machine Control Structures').
+ * Translations that this CPU cached when the vCPU was here last, or for somebody who had its
+ * VPID or its root before, may be out of date.
  */
-void vmx_make_current(struct vmx_vcpu *vmx)
+void vmx_make_current_slowly(struct vmx_vcpu *vmx)
 {
 	struct vmx_cpu *cpu = this_cpu_ptr(&vmx_cpus);
 	unsigned long flags;
 
-	if (likely(cpu->current_vcpu == vmx))
-		return;
 	if (vmx->cpu == smp_processor_id()) {
 		vmx_vmptrld(__pa(vmx->vmcs));
 		cpu->current_vcpu = vmx;
@@ -86,7 +83,7 @@ void vmx_make_current(struct vmx_vcpu *vmx)
 	cpu->current_vcpu = vmx;
 	local_irq_restore(flags);
 	vmx_init_host_state(vmx);
-	vmx->flush_ept = true;
+	vmx->stale |= STALE_EPT_TLB;
 }
 
 /* ---- controls --------------------------------------------------------------------------- */
@@ -165,10 +162,9 @@ static void write_controls(struct vmx_vcpu *vmx)
 	int i;
 
 	for (i = 0; i < VMX_NR_CTLS; i++) {
-		if (vmx->ctl_stale & BIT(i))
+		if (vmx->stale & STALE_CTL(i))
 			vmcs_write(ctl_fields[i], vmx->ctl[i]);
 	}
-	vmx->ctl_stale = 0;
 }
 
 /* ---- the VMCS's life -------------------------------------------------------------------- */
@@ -226,7 +222,7 @@ static void init_vmcs(struct vmx_vcpu *vmx)
 	}
 	vmx_apicv_init(vmx);
 	vmx_set_intercepts(vcpu);
-	vmx->ctl_stale = GENMASK(VMX_NR_CTLS - 1, 0);
+	vmx->stale |= GENMASK(VMX_NR_CTLS - 1, 0);
 	preempt_enable();
 }
 
@@ -254,7 +250,7 @@ static int vmx_vcpu_create(struct keel_vcpu *vcpu)
 	/* The rest of the page becomes what this CPU model wants it to be. */
 	vmx_vmclear(__pa(vmx->vmcs));
 	vmx->eptp = vmx_eptp(vcpu->vm->tdp.root_hpa);
-	vmx->eptp_stale = true;
+	vmx->stale = STALE_EPTP | (vmx_caps.l1d_flush ? STALE_L1D : 0);
 	return 0;
 }
 
@@ -280,10 +276,7 @@ static void vmx_flush_tlb(struct keel_vcpu *vcpu, enum keel_flush what)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
-	if (what == KEEL_FLUSH_TDP)
-		vmx->flush_ept = true;
-	else
-		vmx->flush_vpid = true;
+	vmx->stale |= what == KEEL_FLUSH_TDP ? STALE_EPT_TLB : STALE_GUEST_TLB;
 }
 
 /* ---- load and put ----------------------------------------------------------------------- */
@@ -309,26 +302,6 @@ static void vmx_put(struct keel_vcpu *vcpu)
 }
 
 /* ---- entry ------------------------------------------------------------------------------ */
-
-/*
- * SPEC_CTRL: the switch writes it where the guest's differs, and reads it back where the guest
- * may have written it.  With IBRS that is not enhanced, the host's must be written after each
- * exit: a bit that was set before does not hold off what the guest trained.
- */
-static void prepare_spec_ctrl(struct vmx_vcpu *vmx)
-{
-	struct vmx_switch *sw = &vmx->sw;
-
-	sw->flags &= SWITCH_LAUNCHED;
-	if (!vmx_caps.spec_ctrl)
-		return;
-	sw->guest_spec = vmx->vcpu.sysmsr.spec_ctrl;
-	sw->host_spec = spec_ctrl_current();
-	if (vmx->spec_open)
-		sw->flags |= SWITCH_SPEC_SWAP | SWITCH_SPEC_READ;
-	else if (sw->guest_spec != sw->host_spec || cpu_feature_enabled(X86_FEATURE_KERNEL_IBRS))
-		sw->flags |= SWITCH_SPEC_SWAP;
-}
 
 /*
  * Debug registers: all accesses exit, or, for one run of the guest, none does; then its
@@ -372,15 +345,32 @@ static void flush_l1d(struct vmx_vcpu *vmx)
 	vmx_l1d_flush();
 }
 
-static void before_entry(struct vmx_vcpu *vmx)
+/* What software has changed since the last entry, apart from registers. */
+static void write_stale(struct vmx_vcpu *vmx)
 {
-	struct keel_vcpu *vcpu = &vmx->vcpu;
-
-	if (vcpu->dirty) {
-		vmx_push(vcpu, vcpu->dirty);
-		vcpu->dirty = 0;
+	if (vmx->stale & STALE_OWNED) {
+		vmcs_write(CR0_GUEST_HOST_MASK, ~vmx->cr0_owned);
+		vmcs_write(CR4_GUEST_HOST_MASK, ~vmx->cr4_owned);
 	}
+	if (vmx->stale & STALE_EPTP)
+		vmcs_write(EPT_POINTER, vmx->eptp);
+	write_controls(vmx);
+	if (vmx->stale & (STALE_EPT_TLB | STALE_GUEST_TLB))
+		vmx_flush(vmx);
+	if (vmx->stale & STALE_PEBS)
+		wrmsrl(MSR_IA32_PEBS_ENABLE, 0);
+	if (vmx->stale & STALE_L1D)
+		flush_l1d(vmx);
+	vmx->stale &= STALE_PEBS | STALE_L1D;
+}
+
+static void vmx_prepare(struct keel_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
 	vmx_update_host_state(vmx);
+	vmx_stop_host_perf(vmx);
+	vmx_prepare_spec_ctrl(vmx);
 	if (unlikely(vcpu->dr_open != vmx->dr_opened))
 		open_dr(vmx, vcpu->dr_open);
 	if (unlikely(vmx->dr_opened))
@@ -391,24 +381,29 @@ static void before_entry(struct vmx_vcpu *vmx)
 		vmx_apicv_sync(vmx);
 	if (!vmx->apicv_on)
 		vmx_update_tpr_threshold(vmx);
-	if (vcpu->exit_at || vmx->timer_armed)
-		arm_timer(vmx);
 	if (vmx->entry_info)
 		vmx_write_event(vmx);
-	if (unlikely(vmx->owned_stale)) {
-		vmx->owned_stale = false;
-		vmcs_write(CR0_GUEST_HOST_MASK, ~vmx->cr0_owned);
-		vmcs_write(CR4_GUEST_HOST_MASK, ~vmx->cr4_owned);
-	}
-	if (unlikely(vmx->eptp_stale)) {
-		vmx->eptp_stale = false;
-		vmcs_write(EPT_POINTER, vmx->eptp);
-	}
-	if (vmx->ctl_stale)
-		write_controls(vmx);
-	if (vmx->flush_ept || vmx->flush_vpid)
-		vmx_flush(vmx);
-	prepare_spec_ctrl(vmx);
+}
+
+static void vmx_finish(struct keel_vcpu *vcpu)
+{
+	vmx_resume_host_perf(to_vmx(vcpu));
+}
+
+static void before_entry(struct vmx_vcpu *vmx)
+{
+	struct keel_vcpu *vcpu = &vmx->vcpu;
+	u32 dirty = vcpu->dirty;
+
+	if (dirty & KEEL_R_RIP)
+		vmx_push_rip(vcpu);
+	if (dirty & ~KEEL_R_RIP)
+		vmx_push_rest(vcpu);
+	vcpu->dirty = 0;
+	if (vcpu->exit_at || vmx->timer_armed)
+		arm_timer(vmx);
+	if (vmx->stale)
+		write_stale(vmx);
 }
 
 /*
@@ -433,10 +428,13 @@ static void give_to_host(struct vmx_vcpu *vmx)
 	}
 	info = vmcs_read(VM_EXIT_INTR_INFO);
 	vmx->exit_info = info;
-	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR)
+	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR) {
+		/* It may be that of a counter. */
+		vmx_resume_host_perf(vmx);
 		deliver_nmi();
-	else if ((info & INTR_INFO_VECTOR_MASK) == X86_TRAP_MC)
+	} else if ((info & INTR_INFO_VECTOR_MASK) == X86_TRAP_MC) {
 		keel_deliver_machine_check();
+	}
 }
 
 /* What the guest has changed is in the VMCS; what it cannot change stays known. */
@@ -465,18 +463,25 @@ static void after_exit(struct vmx_vcpu *vmx)
 }
 
 /*
+ * The guest has not run: all is as it was, but for what was to be done before the entry.  The
+ * event stays in the VMCS for vmx_find_fault() to look at.
+ */
+static void entry_failed(struct vmx_vcpu *vmx, struct keel_exit *exit)
+{
+	vmx->stale |= STALE_EPT_TLB;
+	vmx_decode_failure(vmx, exit);
+}
+
+/*
  * DR0-3 are the guest's or the host's by common code's doing; VM entry loads DR7 and the exit
  * leaves it with all breakpoints off, and DEBUGCTL 0.
  */
-static void vmx_enter(struct keel_vcpu *vcpu)
+static void vmx_enter(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	struct vmx_host_perf perf;
+	u32 reason;
 
 	before_entry(vmx);
-	vmx_stop_host_perf(vmx, &perf);
-	if (vmx_caps.l1d_flush)
-		flush_l1d(vmx);
 
 	keel_guest_context_enter();
 	/* CR2 is in no VMCS.  Nothing that can be traced comes between: it might cause a page fault. */
@@ -486,22 +491,22 @@ static void vmx_enter(struct keel_vcpu *vcpu)
 	vcpu->cr2 = native_read_cr2();
 	keel_guest_context_exit();
 
-	vmx_resume_host_perf(&perf);
-	if (likely(vmx->result == SWITCH_EXIT)) {
-		vmx->exit_reason = vmcs_read(VM_EXIT_REASON);
-		/* One test for the rare ones: exceptions are 0, failures negative. */
-		if (unlikely((int)vmx->exit_reason <= 0))
-			give_to_host(vmx);
-	}
-	if (likely(!vmx_entry_failed(vmx))) {
-		after_exit(vmx);
+	if (unlikely(vmx->result != SWITCH_EXIT)) {
+		entry_failed(vmx, exit);
 		return;
 	}
-	/*
-	 * The guest has not run: all is as it was, but for what was to be done before the entry.
-	 * The event stays in the VMCS for vmx_find_fault() to look at.
-	 */
-	vmx->flush_ept = true;
+	reason = vmcs_read(VM_EXIT_REASON);
+	vmx->exit_reason = reason;
+	/* One test for the rare ones: exceptions are 0, failures negative. */
+	if (unlikely((int)reason <= 0)) {
+		give_to_host(vmx);
+		if (reason & VMX_EXIT_REASONS_FAILED_VMENTRY) {
+			entry_failed(vmx, exit);
+			return;
+		}
+	}
+	after_exit(vmx);
+	vmx_decode_exit(vmx, reason, exit);
 }
 
 const struct keel_backend vmx_backend = {
@@ -519,8 +524,9 @@ const struct keel_backend vmx_backend = {
 	.vcpu_reset	= vmx_vcpu_reset,
 	.load		= vmx_load,
 	.put		= vmx_put,
+	.prepare	= vmx_prepare,
 	.enter		= vmx_enter,
-	.decode_exit	= vmx_decode_exit,
+	.finish		= vmx_finish,
 	.pull		= vmx_pull,
 	.inject		= vmx_inject,
 	.cancel_inject	= vmx_cancel_inject,

@@ -18,6 +18,16 @@ enum vmx_ctl {
 	VMX_CTL_TPR_THRESHOLD, VMX_NR_CTLS,
 };
 
+/* Bits of vmx_vcpu.stale: what the next entry has to see to. */
+#define STALE_CTL(ctl)	BIT(ctl)	/* a control field differs from vmx_vcpu.ctl */
+#define STALE_OWNED	BIT(8)		/* so do the masks of CR0 and CR4 */
+#define STALE_EPTP	BIT(9)		/* and the EPT pointer */
+#define STALE_EPT_TLB	BIT(10)		/* guest-physical mappings are to be forgotten */
+#define STALE_GUEST_TLB	BIT(11)		/* the guest's own are */
+/* For as long as they are set, at each entry. */
+#define STALE_PEBS	BIT(12)		/* PEBS_ENABLE may have been written by an NMI */
+#define STALE_L1D	BIT(13)		/* the L1 data cache may have to be flushed */
+
 /**
  * struct vmx_caps - what the CPU has; fixed after hw_setup
  * @pin, @cpu, @cpu2, @exit, @entry: the control fields' values for a vCPU that needs nothing
@@ -30,6 +40,7 @@ enum vmx_ctl {
  *	@waitpkg, @rdrand_exit, @rdseed_exit: the controls of these names
  * @timer_shift: the preemption timer counts once in so many ticks of the TSC, log2
  * @spec_ctrl, @ibpb: the CPU has these MSRs
+ * @debugctl: the CPU has this MSR; an emulated one may not
  * @pebs: host counters may write records to memory
  * @l1d_flush: the L1 data cache must not show the host's data to a guest (L1TF)
  */
@@ -40,7 +51,7 @@ struct vmx_caps {
 	bool tpr_shadow, apicv, preempt_timer, ple, pml, tsc_scaling, encls;
 	bool rdtscp, invpcid, waitpkg, rdrand_exit, rdseed_exit;
 	u8 timer_shift;
-	bool spec_ctrl, ibpb, pebs, l1d_flush;
+	bool spec_ctrl, ibpb, debugctl, pebs, l1d_flush;
 };
 extern struct vmx_caps vmx_caps;
 
@@ -57,8 +68,7 @@ struct vmx_vcpu;
  * @fs, @gs, @ds, @es, @ldt: its selectors that a VM exit does not bring back
  * @kernel_gs_base: user mode's GS base
  * @umwait: IA32_UMWAIT_CONTROL of the host, while a guest's is in force
- * @star, @lstar, @cstar, @sfmask, @tsc_aux: what these MSRs hold
- * @host: the host's values of them
+ * @host: the MSRs of these names as the host has them; a loaded vCPU's own are vcpu->sysmsr's
  */
 struct vmx_cpu {
 	bool on;
@@ -71,7 +81,7 @@ struct vmx_cpu {
 	u32 umwait;
 	struct vmx_syscall_msrs {
 		u64 star, lstar, cstar, sfmask, tsc_aux;
-	} msrs, host;
+	} host;
 };
 DECLARE_PER_CPU(struct vmx_cpu, vmx_cpus);
 
@@ -98,9 +108,9 @@ struct vmx_host_state {
  * @on_cpu: in vmx_cpu.vcpus of @cpu
  * @cpu: where the VMCS is active, -1 nowhere; changed on that CPU with interrupts off
  * @vpid: 0 none (C)
- * @ctl, @ctl_stale: controls, and which of them the VMCS has not got yet: BIT(enum vmx_ctl)
- * @eptp, @eptp_stale: the EPT pointer
- * @flush_ept, @flush_vpid: owed before the next entry on any CPU
+ * @stale: STALE_*; flushes are owed on any CPU
+ * @ctl: controls as the next entry is to have them
+ * @eptp: the EPT pointer
  * @windows: KEEL_WIN_*
  * @entry_info, @entry_error, @entry_len: the event for the next entry; 0 none
  * @entry_extint: with apicv, the event given last was not the local APIC's
@@ -108,7 +118,8 @@ struct vmx_host_state {
  * @exit_reason: VM_EXIT_REASON
  * @exit_info: VM_EXIT_INTR_INFO, after an exit for an exception or an NMI
  * @host: of the host, as the VMCS has it
- * @cr0_owned, @cr4_owned, @owned_stale: bits that the guest reads and writes without an exit
+ * @perf: of the host, between prepare() and finish()
+ * @cr0_owned, @cr4_owned: bits that the guest reads and writes without an exit
  * @spec_open: the guest writes SPEC_CTRL without an exit
  * @dr_opened: debug registers are the guest's own for this run, see vcpu->dr_open
  * @use_tsc_aux, @use_umwait: the guest can see these MSRs
@@ -129,18 +140,17 @@ struct vmx_vcpu {
 	struct list_head on_cpu;
 	int cpu;
 	u16 vpid;
+	u32 stale;
 	u32 ctl[VMX_NR_CTLS];
-	u32 ctl_stale;
 	u64 eptp;
-	bool eptp_stale, flush_ept, flush_vpid;
 	u32 windows;
 	u32 entry_info, entry_error, entry_len;
 	bool entry_extint;
 	int result;
 	u32 exit_reason, exit_info;
 	struct vmx_host_state host;
+	struct vmx_host_perf perf;
 	unsigned long cr0_owned, cr4_owned;
-	bool owned_stale;
 	bool spec_open, dr_opened, use_tsc_aux, use_umwait;
 	u32 umwait_control;
 	u64 host_freeze;
@@ -169,12 +179,34 @@ static inline void vmx_want(struct vmx_vcpu *vmx, enum vmx_ctl ctl, u32 value)
 	if (vmx->ctl[ctl] == value)
 		return;
 	vmx->ctl[ctl] = value;
-	vmx->ctl_stale |= BIT(ctl);
+	vmx->stale |= STALE_CTL(ctl);
 }
 
 static inline void vmx_want_bits(struct vmx_vcpu *vmx, enum vmx_ctl ctl, u32 bits, bool on)
 {
 	vmx_want(vmx, ctl, on ? vmx->ctl[ctl] | bits : vmx->ctl[ctl] & ~bits);
+}
+
+static inline void vmx_pull_shadow(struct keel_vcpu *vcpu)
+{
+	u32 info = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+
+	vcpu->int_shadow = 0;
+	vcpu->events.nmi_masked = false;
+	if (likely(!info))
+		return;
+	vcpu->int_shadow = (info & GUEST_INTR_STATE_STI ? KVM_X86_SHADOW_INT_STI : 0) |
+			   (info & GUEST_INTR_STATE_MOV_SS ? KVM_X86_SHADOW_INT_MOV_SS : 0);
+	/* With virtual NMIs, the guest's blocking. */
+	vcpu->events.nmi_masked = info & GUEST_INTR_STATE_NMI;
+}
+
+/* A guest that halts without an exit goes on where software sends it. */
+static inline void vmx_push_rip(struct keel_vcpu *vcpu)
+{
+	vmcs_write(GUEST_RIP, vcpu->rip);
+	if (unlikely(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT))
+		vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
 }
 
 /* caps.c */
@@ -186,11 +218,23 @@ void vmx_cpu_disable(void);
 
 /* vmx.c */
 void vmx_clear_vmcs(struct vmx_vcpu *vmx);
-void vmx_make_current(struct vmx_vcpu *vmx);
+void vmx_make_current_slowly(struct vmx_vcpu *vmx);
+
+/**
+ * vmx_make_current() - VMREAD and VMWRITE are to mean this vCPU's VMCS, on this CPU
+ * @vmx: the vCPU
+ *
+ * Preemption off, interrupts on unless it is current already.
+ */
+static inline void vmx_make_current(struct vmx_vcpu *vmx)
+{
+	if (unlikely(this_cpu_read(vmx_cpus.current_vcpu) != vmx))
+		vmx_make_current_slowly(vmx);
+}
 
 /* vmcs.c */
 void vmx_pull(struct keel_vcpu *vcpu, u32 mask);
-void vmx_push(struct keel_vcpu *vcpu, u32 mask);
+void vmx_push_rest(struct keel_vcpu *vcpu);
 void vmx_update_owned(struct vmx_vcpu *vmx);
 
 /* host.c */
@@ -198,14 +242,15 @@ void vmx_init_host_state(struct vmx_vcpu *vmx);
 void vmx_load_host_state(struct vmx_vcpu *vmx, struct vmx_cpu *cpu);
 void vmx_put_host_state(struct vmx_vcpu *vmx, struct vmx_cpu *cpu);
 void vmx_update_host_state(struct vmx_vcpu *vmx);
-void vmx_stop_host_perf(struct vmx_vcpu *vmx, struct vmx_host_perf *perf);
-void vmx_resume_host_perf(const struct vmx_host_perf *perf);
+void vmx_stop_host_perf(struct vmx_vcpu *vmx);
+void vmx_resume_host_perf(struct vmx_vcpu *vmx);
 int vmx_l1d_flush_setup(void);
 void vmx_l1d_flush_free(void);
 void vmx_l1d_flush(void);
 
 /* exit.c */
-void vmx_decode_exit(struct keel_vcpu *vcpu, struct keel_exit *exit);
+void vmx_decode_exit(struct vmx_vcpu *vmx, u32 exit_reason, struct keel_exit *exit);
+void vmx_decode_failure(struct vmx_vcpu *vmx, struct keel_exit *exit);
 
 /* check.c */
 const char *vmx_find_fault(bool vmfail, u32 exit_reason);
@@ -216,7 +261,7 @@ void vmx_cancel_inject(struct keel_vcpu *vcpu, struct keel_event *ev);
 bool vmx_event_allowed(struct keel_vcpu *vcpu, enum keel_event_type type);
 void vmx_want_window(struct keel_vcpu *vcpu, u32 windows);
 void vmx_write_event(struct vmx_vcpu *vmx);
-void vmx_decode_vectoring(struct vmx_vcpu *vmx, struct keel_event *ev);
+void vmx_decode_vectoring(struct vmx_vcpu *vmx, u32 info, struct keel_event *ev);
 void vmx_note_nmi_unblocked(struct vmx_vcpu *vmx);
 
 /* apicv.c */
@@ -235,6 +280,7 @@ int vmx_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host);
 void vmx_pull_sysmsr(struct vmx_vcpu *vmx);
 void vmx_push_sysmsr(struct vmx_vcpu *vmx);
 void vmx_read_host_msrs(struct vmx_cpu *cpu);
+void vmx_prepare_spec_ctrl(struct vmx_vcpu *vmx);
 void vmx_load_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu);
 void vmx_put_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu);
 

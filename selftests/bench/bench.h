@@ -84,4 +84,11 @@ void bench_run(struct vcpu *v);
 /* What @fn's rounds cost each, by the median. */
 u64 bench_guest(unsigned int vm_flags, void (*fn)(), u64 arg);
 
+#define BENCH_GPA	PAGE_1G		/* where rows put memory, in the identity mapping */
+
+/* A GiB in 4K pages; all are in memory, and in the host's page tables. */
+u8 *bench_gib(void);
+/* A vCPU that has run, and will map @gib page by page in bench_run(). */
+struct vcpu *bench_map(u8 *gib);
+
 #endif

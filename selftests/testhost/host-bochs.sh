@@ -44,7 +44,7 @@ bochs_cd()
 
 start_bochs()
 {
-	local model i=0 d ata=0 com2="mode=file, dev=$work/out"
+	local model i=0 d ata=0 com2="mode=file, dev=$work/out" stops=c
 	[ -z "$interactive" ] || com2="mode=term, dev=$(tty)"
 	bochs_model
 	bochs_cd
@@ -79,10 +79,16 @@ start_bochs()
 		echo "ata$ata-$([ $((i % 2)) = 0 ] && echo master || echo slave): type=disk," \
 			"path=${d%,ro}, mode=flat" >>"$work/bochsrc"
 	done
+	# It stops at magic break points to trace what comes between the first and the second one, the
+	# third and the fourth.
+	if [ -n "$trace" ]; then
+		echo "magic_break: enabled=1" >>"$work/bochsrc"
+		stops=$'trace on\nc\ntrace off\nc'
+	fi
 	# It stops again at each of those panics, and a host's own last one must not go on for ever.
-	yes c | head -n 1000 >"$work/commands"
+	yes "$stops" | head -n 1000 >"$work/commands"
 	bochs-bin -q -f "$work/bochsrc" -rc "$work/rc" <"$work/commands" \
-		>"$work/emulator" 2>&1 &
+		>"${trace:-$work/emulator}" 2>&1 &
 	emulator=$!
 }
 

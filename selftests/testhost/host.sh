@@ -24,6 +24,8 @@
 #   --icount          count instructions as time (amd-tcg)
 #   --log FILE        keep the host's kernel log there
 #   --allow REGEX     lines of the log that are no reports
+#   --trace FILE      each instruction that runs between two magic break points, xchg %bx, %bx, of the
+#                     command or its guests, as Bochs's debugger prints it (Bochs)
 #   --interactive     the command gets this terminal
 #   --winsize         ... and follows its size (amd-tcg)
 #
@@ -35,12 +37,12 @@ set -u
 . "$(dirname "$0")/lib.sh"
 
 host=amd-tcg kernel=cloud device=none cpu='' khz='' smp=2 mem=1024 timeout=300 stall='' module=$TOP/module/keel.ko
-keel_params='' kvm_params='' append='' icount='' log='' allow='' interactive='' winsize='' kmemleak=''
+keel_params='' kvm_params='' append='' icount='' log='' allow='' interactive='' winsize='' kmemleak='' trace=''
 files=() drives=() kernel_words=
 
 usage()
 {
-	sed -n '3,35s/^# \{0,1\}//p' "$0" >&2
+	sed -n '3,37s/^# \{0,1\}//p' "$0" >&2
 	exit 1
 }
 
@@ -73,7 +75,7 @@ parse()
 	shift
 	while [ $# -gt 0 ]; do
 		case $1 in
-		--host|--kernel|--device|--cpu|--khz|--smp|--mem|--timeout|--stall|--module|--append|--log|--allow)
+		--host|--kernel|--device|--cpu|--khz|--smp|--mem|--timeout|--stall|--module|--append|--log|--allow|--trace)
 			[ $# -ge 2 ] || usage
 			printf -v "${1#--}" %s "$2"; shift ;;
 		--keel-params)	keel_params=$2; shift ;;
@@ -256,7 +258,9 @@ log_kept=$log
 prepare
 [ -z "$interactive" ] || [ ! -t 0 ] || terminal=$(stty -g)
 case $host in
-amd-tcg)			start_qemu ;;
+amd-tcg)
+	[ -z "$trace" ] || die "no --trace without Bochs"
+	start_qemu ;;
 amd-bochs|intel-bochs)		start_bochs ;;
 *)				die "no such host: $host" ;;
 esac
