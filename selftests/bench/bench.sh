@@ -184,6 +184,7 @@ stop_all()
 {
 	local p
 	trap - EXIT
+	set +m
 	for p in $(jobs -rp); do
 		kill -TERM -- "-$p" 2>/dev/null
 	done

@@ -65,11 +65,15 @@ NR == FNR {
 }
 
 # What bench does not list is of the guest's boot.
+FNR == 1 {
+	add_row("boot_ticks", "ticks")
+	add_row("boot_outside", "ticks")
+	add_row("boot_exits", "exits")
+}
+
 $1 == "figure" {
 	if ($3 ~ /\//)
 		parts[$3]
-	else
-		add_row($3, $3 == "boot_exits" ? "exits" : "ticks")
 	seen[$3]
 	if ($4 != "-")
 		value[$2, $3, ++turns[$2, $3]] = $4 + 0

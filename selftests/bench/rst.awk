@@ -76,8 +76,8 @@ END {
 		"CPU itself takes, and the limit"
 	meaning["boot_ticks"] = "the Debian guest's boot, from the launcher's start to its end, without " \
 		"what the host idled"
-	meaning["boot_outside"] = "what passed of it outside the guest, the launcher's work included"
-	meaning["boot_exits"] = "exits in it"
+	meaning["boot_outside"] = "the same, outside the guest: the launcher's work included"
+	meaning["boot_exits"] = "exits of the same boot"
 	print "\n" stamp
 	table("off")
 	table("default")

@@ -9,7 +9,7 @@ $1 SUBSEP $2 != host {
 	host = $1 SUBSEP $2
 	split_off = 0
 	printf "\n%s, mitigations=%s\n\n", $1, $2
-	printf "%-30s %-12s %14s %14s %8s\n", "row", "unit", "KVM", "keel", "keel/KVM"
+	printf "%-34s %-12s %14s %14s %8s\n", "row", "unit", "KVM", "keel", "keel/KVM"
 }
 
 # The parts of a row stand below all rows.
@@ -18,4 +18,4 @@ $3 ~ /\// && !split_off {
 	printf "\n"
 }
 
-{ printf "%-30s %-12s %14s %14s %8s\n", $3, $4, $5, $6, $7 }
+{ printf "%-34s %-12s %14s %14s %8s\n", $3, $4, $5, $6, $7 }
