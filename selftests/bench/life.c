@@ -93,8 +93,13 @@ static u64 row_immediate_exit(void)
 #define BEFORE	32		/* they use up what slabs have free, and what is there once */
 #define MANY	128
 
-/* Free memory of one CPU's lists and slabs is no use to the others. */
-static void one_cpu(void)
+#define QUIET_S		6		/* RCU's batches of what it frees wait up to five */
+
+/*
+ * Before anything is counted: free memory of one CPU's lists and slabs is no use to the others,
+ * and what the row before had may not be free yet.
+ */
+static void settle(void)
 {
 	cpu_set_t set;
 
@@ -102,12 +107,10 @@ static void one_cpu(void)
 	CPU_SET(sched_getcpu(), &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
 		die("sched_setaffinity: %s", strerror(errno));
+	sleep(QUIET_S);
 }
 
-/*
- * The kernel's free memory, pages on its CPUs' lists included, after what RCU and others put off
- * is free as well.
- */
+/* The kernel's free memory, pages on its CPUs' lists included. */
 static u64 free_memory(void)
 {
 	FILE *f = fopen("/proc/sys/vm/stat_refresh", "r");
@@ -148,7 +151,7 @@ static u64 row_vm_memory(void)
 {
 	u64 before;
 
-	one_cpu();
+	settle();
 	add_vms(BEFORE);
 	before = free_memory();
 	add_vms(MANY);
@@ -179,7 +182,7 @@ static u64 row_vcpu_memory(void)
 	u64 before;
 	u32 i;
 
-	one_cpu();
+	settle();
 	/* What guests use is in memory before. */
 	for (i = 0; i < sizeof(guest_cpus); i += PAGE)
 		((volatile u8 *)guest_cpus)[i] = 0;
@@ -194,7 +197,7 @@ static u64 row_gib_memory(void)
 	struct vcpu *v;
 	u64 before;
 
-	one_cpu();
+	settle();
 	v = bench_map(bench_gib());
 	before = free_memory();
 	bench_run(v);
