@@ -20,7 +20,7 @@ JOBS := $(shell nproc)
 RELEASE = $(shell sed -n 's/.* UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h)
 DEPMOD = depmod $(if $(DESTDIR),-b $(DESTDIR)) $(RELEASE)
 
-.PHONY: all help deps module userspace selftests run test test-oracle check install uninstall
+.PHONY: all help deps module userspace selftests run test test-oracle bench check install uninstall
 .PHONY: clean clean-cache
 
 all: module userspace
@@ -31,6 +31,8 @@ help:
 	@echo '  make test         run the tests; TIER= one of fast, tcg, e2e, bochs, intel,'
 	@echo '                    models, debug, all (default)'
 	@echo '  make test-oracle  run the behavioural tests on stock KVM, in the same hosts'
+	@echo '  make bench        measure stock KVM and keel side by side: see HOSTS=, ROWS=, BOOT=0,'
+	@echo '                    CHECK=1 and UPDATE=1 in Documentation/performance.rst'
 	@echo 'To build:'
 	@echo '  make module       module/keel.ko; KDIR= names a kernel build folder'
 	@echo '  make userspace    userspace/keel, the launcher'
@@ -70,6 +72,9 @@ test:
 test-oracle:
 	@$(HOSTDIR)/test.sh oracle
 
+bench:
+	@selftests/bench/bench.sh
+
 check:
 	@$(HOSTDIR)/check.sh
 
@@ -93,12 +98,12 @@ clean:
 	find Kbuild module uapi selftests \( -name '*.o' -o -name '*.ko' -o -name '*.mod' \
 		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '*.a' \) -delete
 	$(RM) modules.order .modules.order.cmd Module.symvers .Module.symvers.cmd module/modules.order
-	$(RM) $(patsubst %.c,%,$(wildcard $(foreach g,abi run mmu irq state,selftests/$(g)/*.c)))
+	$(RM) $(patsubst %.c,%,$(wildcard $(foreach g,abi run mmu irq state,selftests/$(g)/*.c))) selftests/bench/bench
 	$(MAKE) -s -C userspace clean
 	$(MAKE) -s -C selftests/launcher clean
 
 # By name, whatever folder KEEL_CACHE may name.
 clean-cache:
-	$(RM) -r $(addprefix $(CACHE)/,build deb exits.* guest guest.* headers initramfs kernel linux-6.1 \
+	$(RM) -r $(addprefix $(CACHE)/,bench bench.* build deb guest guest.* headers initramfs kernel linux-6.1 \
 		linux-6.1.new lock run.* test-logs tmp.* *.log)
 	-rmdir $(CACHE)

@@ -18,7 +18,7 @@ status=0
 if grep -E '(warning|error):' "$dir/log" | grep -F "$dir/"; then
 	status=1
 fi
-for f in "$TESTHOST"/*.sh "$TOP"/selftests/e2e/*.sh "$TOP/.ci/run"; do
+for f in "$TESTHOST"/*.sh "$TOP"/selftests/{bench,e2e}/*.sh "$TOP/.ci/run"; do
 	bash -n "$f" || status=1
 done
 [ $status != 0 ] || msg CHECK "nothing found"

@@ -127,7 +127,12 @@ prepare()
 			stty size | awk '{ print "rows=" $1; print "cols=" $2 }'
 		fi
 	} >"$work/config"
-	quote "${command[@]}" >"$work/command"
+	# The line is slow where an emulated CPU is fast, and forgets what it has not sent when its
+	# session ends; stty waits until all is sent.
+	{
+		quote "${command[@]}"
+		echo 'status=$?; stty -echo; exit $status'
+	} >"$work/command"
 	files+=("$work/config:keel/config" "$work/command:keel/command")
 	case $device in
 	keel|both)

@@ -7,7 +7,8 @@
 #   e2e      on amd-tcg: Debian guests with 1 and 4 CPUs, under keel and under stock KVM, what a
 #            person at a terminal has of `make run`, and QEMU as the client
 #   bochs    the selftests on amd-bochs
-#   intel    on intel-bochs: the selftests, with and without APIC virtualisation, and a Debian guest
+#   intel    on intel-bochs: the selftests, with and without APIC virtualisation, a Debian guest, and
+#            what five kinds of exits cost
 #   models   the abi/ and run/ tests on Intel CPUs of other generations, or the line that refuses one
 #   debug    on amd-tcg and intel-bochs with the debug kernel: the selftests, once more with each
 #            allocation failing (abi/ alone on intel-bochs), and a Debian guest
@@ -33,11 +34,11 @@ jobs_of()
 	tcg)	echo tcg life ;;
 	e2e)	echo e2e-keel-4 e2e-kvm-4 e2e-keel-1 e2e-kvm-1 terminal qemu-keel qemu-kvm ;;
 	bochs)	echo bochs ;;
-	intel)	echo e2e-intel intel intel-noapicv ;;
+	intel)	echo e2e-intel intel intel-noapicv bench ;;
 	models)	echo intel-haswell intel-sandybridge intel-arrandale ;;
 	debug)	echo debug-intel e2e-debug-intel fail-nth-intel fail-nth e2e-debug debug-tcg ;;
 	all)	echo e2e-intel intel "$(jobs_of e2e)" intel-noapicv unit bochs "$(jobs_of models)" \
-			tcg life ;;
+			tcg bench life ;;
 	oracle)	echo oracle-intel oracle-bochs oracle-tcg e2e-kvm-4 e2e-kvm-1 ;;
 	*)	echo "$*" ;;
 	esac
@@ -233,6 +234,13 @@ job_qemu()
 		--log "$LOGS/$job.host.log"
 }
 
+job_bench()
+{
+	: >"$LOGS/$job.out"
+	one_program bench guard 0 "$TOP/selftests/bench/guard.sh" --module "$(module_for cloud)" \
+		--log "$LOGS/$job.host.log"
+}
+
 job_life()
 {
 	: >"$LOGS/$job.out"
@@ -271,6 +279,7 @@ run_job()
 	e2e-debug-intel)
 		job_e2e debug keel 1 --host intel-bochs --memory 256 --timeout 5400 ;;
 	e2e-*)		IFS=- read -r _ device cpus <<<"$job"; job_e2e cloud "$device" "$cpus" ;;
+	bench)		job_bench ;;
 	life)		job_life ;;
 	terminal)	job_terminal ;;
 	qemu-*)		job_qemu "${job#qemu-}" ;;
@@ -388,13 +397,13 @@ echo "TAP version 13"
 
 build "launcher" make -s -C "$TOP/userspace" -j"$(nproc)" || pending=()
 case " ${pending[*]} " in
-*" e2e-"*|*" tcg "*|*" bochs "*|*" intel"*|*" life "*|*" terminal "*|*" qemu-"*|*" oracle-"*|*" debug-"*|*" fail-nth "*)
+*" e2e-"*|*" tcg "*|*" bochs "*|*" intel"*|*" life "*|*" bench "*|*" terminal "*|*" qemu-"*|*" oracle-"*|*" debug-"*|*" fail-nth "*)
 	# What several jobs need is fetched before them, where its progress can be seen.
 	"$TESTHOST/fetch.sh" kernel >/dev/null && "$TESTHOST/fetch.sh" selftests >/dev/null ||
 		{ emit "not ok - fetch the emulated hosts' kernel"; closing; exit 1; }
 	build "selftests" build_selftests || pending=()
 	case " ${pending[*]} " in
-	*' tcg '*|*' bochs '*|*' intel'*|*' e2e-intel '*|*-keel*|*' life '*|*' terminal '*)
+	*' tcg '*|*' bochs '*|*' intel'*|*' e2e-intel '*|*-keel*|*' life '*|*' bench '*|*' terminal '*)
 		build "module" build_module cloud || pending=(unit) ;;
 	esac
 	case " ${pending[*]} " in
