@@ -36,7 +36,8 @@ struct keel_tdp_format;
 #define KEEL_R_SYSMSR	BIT(14)	/* vcpu->sysmsr: STAR ... KERNEL_GS_BASE, SYSENTER, PAT */
 #define KEEL_R_TSC	BIT(15)	/* dirty only: vcpu->tsc.offset, .ratio */
 #define KEEL_R_PDPTR	BIT(16)	/* vcpu->pdptr, in PAE paging */
-#define KEEL_R_ALL	GENMASK(14, 0)	/* but the two above */
+#define KEEL_R_MODE	BIT(17)	/* never dirty: CPL and CS.L; those of SS and CS where they are avail */
+#define KEEL_R_ALL	GENMASK(14, 0)	/* but the three above */
 
 /* What the next entry must stop for: want_window(). */
 #define KEEL_WIN_IRQ	BIT(0)	/* as soon as an interrupt can be taken */
@@ -117,8 +118,8 @@ struct keel_caps {
  * @want_window: stop for KEEL_WIN_* at the next entry; a mask of 0 takes all back.
  * @flush_tlb: forget what the CPU has cached for this vCPU of the kind @what, before the next
  *	entry; translations of other vCPUs may go as well.
- * @msr_get, @msr_set: MSRs of the vendor's own; -ENOENT if it is none (then common code
- *	decides).  @host: the access is user space's.  1 asks for #GP.
+ * @msr_get, @msr_set: MSRs of the vendor's own, among those with KEEL_MSR_BACKEND in msr.c;
+ *	-ENOENT if it is none (then common code decides).  @host: the access is user space's.  1 asks for #GP.
  * @set_intercepts: recompute intercepts from vcpu state (CPUID, disabled exits, quirks, MSR
  *	pass-through).
  */

@@ -154,8 +154,10 @@ static int handle_msr(struct keel_vcpu *vcpu, struct keel_exit *exit)
 		if (ret)
 			return gp_or_error(vcpu, ret);
 	} else {
-		if (keel_msr_get(vcpu, msr, &data, false))
+		/* Not to the stack, where the kernel would clear and guard it. */
+		if (keel_msr_get(vcpu, msr, &vcpu->msr_data, false))
 			return keel_inject_gp(vcpu, 0);
+		data = vcpu->msr_data;
 		trace_keel_msr(false, msr, 8, data);
 		vcpu->gpr[KEEL_RAX] = (u32)data;
 		vcpu->gpr[KEEL_RDX] = data >> 32;
@@ -169,9 +171,7 @@ static int handle_hypercall(struct keel_vcpu *vcpu, struct keel_exit *exit)
 
 	vcpu->stats.hypercalls++;
 	ret = keel_hypercall(vcpu);
-	if (ret >= 0)
-		keel_skip(vcpu, exit->insn_len);
-	return ret;
+	return ret < 0 ? ret : skip(vcpu, exit->insn_len);
 }
 
 /* There is no virtual PMU, so no counter is valid (SDM, 'RDPMC': #GP). */
@@ -587,15 +587,20 @@ static int map_quickly(struct keel_vcpu *vcpu, const struct keel_exit *exit)
  */
 int keel_handle_quickly(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	u32 flags = handlers[exit->reason].flags;
+	u32 flags;
 
-	if (!(flags & QUICK) || !is_atomic(vcpu, exit, flags))
-		return exit->reason == KEEL_EXIT_TDP_FAULT ? map_quickly(vcpu, exit) : KEEL_NOT_QUICK;
 	/* The most frequent ones without an indirect branch. */
-	if (exit->reason == KEEL_EXIT_CPUID)
+	if (exit->reason == KEEL_EXIT_CPUID && exit->insn_len)
 		return handle_cpuid(vcpu, exit);
-	if (exit->reason == KEEL_EXIT_MSR)
-		return handle_msr(vcpu, exit);
+	if (exit->reason == KEEL_EXIT_MSR && exit->insn_len)
+		return keel_msr_may_sleep(vcpu->gpr[KEEL_RCX]) ? KEEL_NOT_QUICK : handle_msr(vcpu, exit);
+	if (exit->reason == KEEL_EXIT_TDP_FAULT)
+		return map_quickly(vcpu, exit);
+	if (exit->reason == KEEL_EXIT_HYPERCALL && exit->insn_len)
+		return keel_hypercall_is_atomic(vcpu) ? handle_hypercall(vcpu, exit) : KEEL_NOT_QUICK;
+	flags = handlers[exit->reason].flags;
+	if (!(flags & QUICK) || !is_atomic(vcpu, exit, flags))
+		return KEEL_NOT_QUICK;
 	return handlers[exit->reason].fn(vcpu, exit);
 }
 

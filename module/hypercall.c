@@ -83,11 +83,15 @@ static long keel_hc_clock_pairing(struct keel_vcpu *vcpu, gpa_t gpa, unsigned lo
 	return ret ? -KVM_EFAULT : 0;
 }
 
-static long keel_hc_do(struct keel_vcpu *vcpu, unsigned long nr, const unsigned long *a, bool op64)
+static long keel_hc_do(struct keel_vcpu *vcpu, unsigned long nr, bool op64)
 {
+	unsigned long mask = op64 ? ~0UL : GENMASK(31, 0);
+	unsigned long a[4] = {
+		keel_gpr_get(vcpu, KEEL_RBX) & mask, keel_gpr_get(vcpu, KEEL_RCX) & mask,
+		keel_gpr_get(vcpu, KEEL_RDX) & mask, keel_gpr_get(vcpu, KEEL_RSI) & mask,
+	};
+
 	switch (nr) {
-	case KVM_HC_VAPIC_POLL_IRQ:
-		return 0;	/* the exit was the point */
 	case KVM_HC_KICK_CPU:
 		return keel_hc_kick(vcpu, a[1]);
 	case KVM_HC_CLOCK_PAIRING:
@@ -104,19 +108,14 @@ static long keel_hc_do(struct keel_vcpu *vcpu, unsigned long nr, const unsigned 
 	}
 }
 
-/**
- * keel_hypercall_is_atomic() - can this one be served without sleeping?
- * @vcpu: the vCPU, after the exit
- */
-bool keel_hypercall_is_atomic(struct keel_vcpu *vcpu)
+static noinline int keel_hc_serve(struct keel_vcpu *vcpu, unsigned long nr, bool op64)
 {
-	/* What a 64-bit guest may have above these bits makes it a number that nobody knows. */
-	switch ((u32)vcpu->gpr[KEEL_RAX]) {
-	case KVM_HC_VAPIC_POLL_IRQ:
-	case KVM_HC_SEND_IPI:
-		return true;
-	}
-	return false;
+	long ret = keel_cpl(vcpu) ? -KVM_EPERM : keel_hc_do(vcpu, nr, op64);
+
+	if (ret == KEEL_HC_HOST_ERROR)
+		return -EFAULT;
+	keel_gpr_set(vcpu, KEEL_RAX, op64 ? ret : (u32)ret);
+	return KEEL_RESUME;
 }
 
 /**
@@ -128,18 +127,13 @@ bool keel_hypercall_is_atomic(struct keel_vcpu *vcpu)
 int keel_hypercall(struct keel_vcpu *vcpu)
 {
 	bool op64 = keel_64bit(vcpu);
-	unsigned long mask = op64 ? ~0UL : GENMASK(31, 0);
-	unsigned long nr = keel_gpr_get(vcpu, KEEL_RAX) & mask;
-	unsigned long a[4] = {
-		keel_gpr_get(vcpu, KEEL_RBX) & mask, keel_gpr_get(vcpu, KEEL_RCX) & mask,
-		keel_gpr_get(vcpu, KEEL_RDX) & mask, keel_gpr_get(vcpu, KEEL_RSI) & mask,
-	};
-	long ret = -KVM_EPERM;
+	unsigned long rax = vcpu->gpr[KEEL_RAX];
+	unsigned long nr = op64 ? rax : (u32)rax;
 
-	if (keel_cpl(vcpu) == 0)
-		ret = keel_hc_do(vcpu, nr, a, op64);
-	if (ret == KEEL_HC_HOST_ERROR)
-		return -EFAULT;
-	keel_gpr_set(vcpu, KEEL_RAX, op64 ? ret : (u32)ret);
-	return KEEL_RESUME;
+	/* The exit was the point of it. */
+	if (nr == KVM_HC_VAPIC_POLL_IRQ && !keel_cpl(vcpu)) {
+		vcpu->gpr[KEEL_RAX] = 0;
+		return KEEL_RESUME;
+	}
+	return keel_hc_serve(vcpu, nr, op64);
 }

@@ -34,6 +34,7 @@
 #define KEEL_H
 
 #include <linux/kvm.h>
+#include <linux/kvm_para.h>
 #include <linux/kvm_types.h>
 #include <linux/hrtimer.h>
 #include <linux/mm_types.h>
@@ -96,7 +97,7 @@ enum keel_request {
 	KEEL_REQ_IOAPIC_EOI,	/* split irqchip: tell user space of vcpu->lapic's pending EOI vector */
 	KEEL_REQ_VM_DEAD,	/* KVM_RUN gives -EIO from now on */
 	KEEL_REQ_TPR_ACCESS,	/* KVM_EXIT_TPR_ACCESS is due */
-	KEEL_REQ_DRAIN,		/* leave the guest once: the CPU's list of pages is read then */
+	KEEL_REQ_DRAIN,		/* leave the guest once: the CPU's list of pages is read then, or a kick looked at */
 	KEEL_REQ_UNBLOCK,	/* wake from HLT and look around; nothing to do */
 };
 
@@ -292,8 +293,10 @@ struct keel_vcpu {
 	struct keel_events events;		/* v; see event.h */
 	bool fpu_live;				/* v: guest FPU state is in the registers */
 	bool loaded;				/* v */
-	u8 guest_cpl;				/* v: with KEEL_R_SS */
+	u8 guest_cpl;				/* v: with KEEL_R_SS or KEEL_R_MODE */
+	bool guest_cs_l;			/* v: with KEEL_R_MODE */
 	unsigned long rcu_noted;		/* v: guest_ctx.h */
+	u64 msr_data;				/* v: exit.c: of the RDMSR on its way */
 	struct keel_exit exit;			/* v: run.c; why the guest stopped last */
 
 	/* ---- registers, by group ---- */
@@ -387,6 +390,8 @@ static inline void keel_dirty(struct keel_vcpu *vcpu, u32 mask)
 {
 	vcpu->avail |= mask;
 	vcpu->dirty |= mask;
+	if (mask & (KEEL_R_CS | KEEL_R_SS))
+		vcpu->avail &= ~KEEL_R_MODE;
 }
 
 static inline unsigned long keel_gpr_get(struct keel_vcpu *vcpu, int reg)
@@ -437,13 +442,13 @@ static inline bool keel_long_mode(struct keel_vcpu *vcpu)
 /* In 64-bit mode proper (CS.L), not compatibility mode. */
 static inline bool keel_64bit(struct keel_vcpu *vcpu)
 {
-	keel_need(vcpu, KEEL_R_CS);
-	return keel_long_mode(vcpu) && vcpu->cs.l;
+	keel_need(vcpu, KEEL_R_MODE);
+	return keel_long_mode(vcpu) && vcpu->guest_cs_l;
 }
 
 static inline int keel_cpl(struct keel_vcpu *vcpu)
 {
-	keel_need(vcpu, KEEL_R_SS);
+	keel_need(vcpu, KEEL_R_MODE);
 	return vcpu->guest_cpl;
 }
 
@@ -556,7 +561,16 @@ void keel_steal_preempted(struct keel_vcpu *vcpu);	/* at put, preemption off; mu
 
 /* hypercall.c: returns keel_result; RAX etc. from vcpu */
 int keel_hypercall(struct keel_vcpu *vcpu);
-bool keel_hypercall_is_atomic(struct keel_vcpu *vcpu);
+/*
+ * After the exit: can this one be served without sleeping?  What a 64-bit guest may have above
+ * 32 bits makes it a number that nobody knows.
+ */
+static inline bool keel_hypercall_is_atomic(const struct keel_vcpu *vcpu)
+{
+	u32 nr = vcpu->gpr[KEEL_RAX];
+
+	return nr == KVM_HC_VAPIC_POLL_IRQ || nr == KVM_HC_SEND_IPI;
+}
 
 /* ---- memory --------------------------------------------------------------------- */
 

@@ -431,6 +431,7 @@ static int keel_pv_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 #define R(first, last, getter, setter, flags)	{ first, last, flags, getter, setter }
 #define M(msr, getter, setter, flags)		R(msr, msr, getter, setter, flags)
 #define SAVE	KEEL_MSR_SAVE
+#define BACKEND	KEEL_MSR_BACKEND
 
 /* Sorted: keel_msr_find() halves it. */
 const struct keel_msr keel_msrs[] = {
@@ -452,7 +453,7 @@ const struct keel_msr keel_msrs[] = {
 	R(MSR_P6_PERFCTR0, MSR_P6_PERFCTR1, keel_msr_zero_get, keel_msr_ignore_set, 0),
 	M(MSR_FSB_FREQ, keel_msr_const_get, NULL, 0),
 	M(MSR_PLATFORM_INFO, keel_platform_info_get, keel_platform_info_set, SAVE),
-	M(MSR_IA32_UMWAIT_CONTROL, keel_msr_none_get, NULL, SAVE | KEEL_MSR_WAITPKG),
+	M(MSR_IA32_UMWAIT_CONTROL, keel_msr_none_get, NULL, SAVE | KEEL_MSR_WAITPKG | BACKEND),
 	M(MSR_MTRRcap, keel_mtrr_get, NULL, 0),
 	M(MSR_IA32_ARCH_CAPABILITIES, keel_arch_caps_get, keel_arch_caps_set,
 	  SAVE | KEEL_MSR_FEATURE),
@@ -467,8 +468,8 @@ const struct keel_msr keel_msrs[] = {
 	M(MSR_IA32_PERF_STATUS, keel_msr_const_get, NULL, 0),
 	M(MSR_IA32_PERF_CTL, keel_msr_zero_get, NULL, 0),
 	M(MSR_IA32_MISC_ENABLE, keel_misc_enable_get, keel_misc_enable_set, SAVE),
-	M(MSR_IA32_DEBUGCTLMSR, keel_sysmsr_get, keel_debugctl_set, SAVE),
-	R(MSR_IA32_LASTBRANCHFROMIP, MSR_IA32_LASTINTTOIP, keel_msr_zero_get, NULL, 0),
+	M(MSR_IA32_DEBUGCTLMSR, keel_sysmsr_get, keel_debugctl_set, SAVE | BACKEND),
+	R(MSR_IA32_LASTBRANCHFROMIP, MSR_IA32_LASTINTTOIP, keel_msr_zero_get, NULL, BACKEND),
 	R(0x200, 0x20f, keel_mtrr_get, keel_mtrr_set, SAVE),
 	M(MSR_MTRRfix64K_00000, keel_mtrr_get, keel_mtrr_set, SAVE),
 	R(MSR_MTRRfix16K_80000, MSR_MTRRfix16K_A0000, keel_mtrr_get, keel_mtrr_set, SAVE),
@@ -506,13 +507,13 @@ const struct keel_msr keel_msrs[] = {
 	R(MSR_K8_TSEG_ADDR, MSR_K8_TSEG_MASK, keel_msr_zero_get, NULL, 0),
 	R(MSR_AMD64_OSVW_ID_LENGTH, MSR_AMD64_OSVW_STATUS, keel_osvw_get, keel_osvw_set, 0),
 	R(MSR_AMD64_DC_CFG, MSR_AMD64_TW_CFG, keel_msr_zero_get, keel_msr_ignore_set, 0),
-	M(MSR_AMD64_DE_CFG, keel_de_cfg_get, keel_de_cfg_set, KEEL_MSR_FEATURE),
+	M(MSR_AMD64_DE_CFG, keel_de_cfg_get, keel_de_cfg_set, KEEL_MSR_FEATURE | BACKEND),
 	M(MSR_AMD64_BU_CFG2, keel_msr_zero_get, keel_msr_ignore_set, 0),
 	M(MSR_F15H_EX_CFG, keel_msr_zero_get, keel_msr_ignore_set, 0),
 };
 const int keel_nr_msrs = ARRAY_SIZE(keel_msrs);
 
-static const struct keel_msr *keel_msr_find(u32 msr)
+static noinline const struct keel_msr *keel_msr_search(u32 msr)
 {
 	int lo = 0, hi = ARRAY_SIZE(keel_msrs) - 1;
 
@@ -527,6 +528,28 @@ static const struct keel_msr *keel_msr_find(u32 msr)
 			return &keel_msrs[mid];
 	}
 	return NULL;
+}
+
+/* Which row was found last for a number with these low bits; any value is fine. */
+#define HINTS	64
+static u8 keel_msr_hints[HINTS];
+static_assert(ARRAY_SIZE(keel_msrs) <= U8_MAX);
+
+/* The row, if it is that one and the back end has no say in it; else NULL. */
+static __always_inline const struct keel_msr *keel_msr_guess(u32 msr)
+{
+	const struct keel_msr *m = &keel_msrs[READ_ONCE(keel_msr_hints[msr % HINTS])];
+
+	return likely(msr >= m->first && msr <= m->last && !(m->flags & KEEL_MSR_BACKEND)) ? m : NULL;
+}
+
+static const struct keel_msr *keel_msr_find(u32 msr)
+{
+	const struct keel_msr *m = keel_msr_search(msr);
+
+	if (m)
+		WRITE_ONCE(keel_msr_hints[msr % HINTS], m - keel_msrs);
+	return m;
 }
 
 /**
@@ -547,6 +570,21 @@ bool keel_msr_may_sleep(u32 msr)
 	}
 }
 
+static noinline int keel_msr_get_slowly(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host)
+{
+	const struct keel_msr *m = keel_msr_find(msr);
+	int ret;
+
+	if (!m)
+		return 1;
+	if (m->flags & KEEL_MSR_BACKEND) {
+		ret = keel_ops.msr_get(vcpu, msr, data, host);
+		if (ret != -ENOENT)
+			return ret;
+	}
+	return m->get(vcpu, msr, data, host);
+}
+
 /**
  * keel_msr_get() - read an MSR
  * @vcpu: the vCPU, its mutex held; loaded or not if keel_msr_may_sleep() says no, else not
@@ -558,13 +596,24 @@ bool keel_msr_may_sleep(u32 msr)
  */
 int keel_msr_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host)
 {
-	int ret = keel_ops.msr_get(vcpu, msr, data, host);
-	const struct keel_msr *m;
+	const struct keel_msr *m = keel_msr_guess(msr);
 
-	if (ret != -ENOENT)
-		return ret;
-	m = keel_msr_find(msr);
-	return m ? m->get(vcpu, msr, data, host) : 1;
+	return likely(m) ? m->get(vcpu, msr, data, host) : keel_msr_get_slowly(vcpu, msr, data, host);
+}
+
+static noinline int keel_msr_set_slowly(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
+{
+	const struct keel_msr *m = keel_msr_find(msr);
+	int ret;
+
+	if (!m)
+		return 1;
+	if (m->flags & KEEL_MSR_BACKEND) {
+		ret = keel_ops.msr_set(vcpu, msr, data, host);
+		if (ret != -ENOENT)
+			return ret;
+	}
+	return m->set ? m->set(vcpu, msr, data, host) : 1;
 }
 
 /**
@@ -578,13 +627,10 @@ int keel_msr_get(struct keel_vcpu *vcpu, u32 msr, u64 *data, bool host)
  */
 int keel_msr_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 {
-	int ret = keel_ops.msr_set(vcpu, msr, data, host);
-	const struct keel_msr *m;
+	const struct keel_msr *m = keel_msr_guess(msr);
 
-	if (ret != -ENOENT)
-		return ret;
-	m = keel_msr_find(msr);
-	return m && m->set ? m->set(vcpu, msr, data, host) : 1;
+	return likely(m && m->set) ? m->set(vcpu, msr, data, host) :
+				     keel_msr_set_slowly(vcpu, msr, data, host);
 }
 
 /* ---- life ---- */

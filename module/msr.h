@@ -10,7 +10,8 @@ struct keel_vcpu;
 #define KEEL_MSR_SAVE		BIT(0)	/* in KVM_GET_MSR_INDEX_LIST: saved and restored */
 #define KEEL_MSR_FEATURE	BIT(1)	/* in KVM_GET_MSR_FEATURE_INDEX_LIST */
 #define KEEL_MSR_SPEC_CTRL	BIT(2)	/* listed only where the host has the register */
-#define KEEL_MSR_WAITPKG	BIT(3)	/* listed only with WAITPKG; the back end's */
+#define KEEL_MSR_WAITPKG	BIT(3)	/* listed only with WAITPKG */
+#define KEEL_MSR_BACKEND	BIT(4)	/* the back end is asked first */
 
 /**
  * struct keel_msr - one row: a register or a range of them

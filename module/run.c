@@ -162,7 +162,7 @@ static bool is_watched(struct keel_vcpu *vcpu)
 }
 
 /* Into the guest and out of it; interrupts off. */
-static void enter_once(struct keel_vcpu *vcpu, struct keel_exit *exit)
+static __always_inline void enter_once(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	if (trace_keel_entry_enabled())
 		trace_keel_entry(vcpu->id, keel_rip(vcpu));
@@ -181,19 +181,22 @@ static void enter_once(struct keel_vcpu *vcpu, struct keel_exit *exit)
  * Enter, and handle the exits that need no more than that, with interrupts off all the time.
  * The mode stays IN_GUEST.  What comes meanwhile for this thread or this CPU comes with an
  * interrupt, which ends the guest's next run right after the entry; what the handlers
- * themselves bring up is a request, or a kick, which changes the mode.
+ * themselves bring up is a request (keel_vcpu_kick() makes one), or a thread that they have
+ * woken and that is to run here.
  */
 static int run_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	bool watched = is_watched(vcpu);
-	int ret;
+	int ret = KEEL_NOT_QUICK;
 
 	static_call(keel_prepare)(vcpu);
-	do {
+	if (unlikely(is_watched(vcpu))) {
 		enter_once(vcpu, exit);
-		ret = watched ? KEEL_NOT_QUICK : keel_handle_quickly(vcpu, exit);
-	} while (ret == KEEL_RESUME && !READ_ONCE(vcpu->requests) &&
-		 READ_ONCE(vcpu->mode) == KEEL_IN_GUEST);
+	} else {
+		do {
+			enter_once(vcpu, exit);
+			ret = keel_handle_quickly(vcpu, exit);
+		} while (ret == KEEL_RESUME && !READ_ONCE(vcpu->requests) && !need_resched());
+	}
 	static_call_cond(keel_finish)(vcpu);
 	return ret;
 }

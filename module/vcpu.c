@@ -108,7 +108,9 @@ void keel_vcpu_kick(struct keel_vcpu *vcpu)
 	    cmpxchg(&vcpu->mode, KEEL_IN_GUEST, KEEL_EXITING) == KEEL_IN_GUEST) {
 		/* vcpu->cpu cannot change while the mode is IN_GUEST: preemption is off there. */
 		cpu = READ_ONCE(vcpu->cpu);
-		if (cpu != me && cpu >= 0 && cpu_online(cpu))
+		if (cpu == me)
+			keel_request(vcpu, KEEL_REQ_DRAIN);	/* see run_guest() */
+		else if (cpu >= 0 && cpu_online(cpu))
 			smp_send_reschedule(cpu);
 	}
 	put_cpu();

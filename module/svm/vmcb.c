@@ -127,6 +127,12 @@ void svm_pull(struct keel_vcpu *vcpu, u32 mask)
 	 */
 	if (mask & KEEL_R_DR)
 		vcpu->dr7 = save->dr7;
+	if (mask & KEEL_R_MODE) {
+		if (!(vcpu->avail & KEEL_R_SS))
+			vcpu->guest_cpl = save->cpl;
+		vcpu->guest_cs_l = vcpu->avail & KEEL_R_CS ? vcpu->cs.l :
+				   !!(save->cs.attrib & BIT(9));
+	}
 	if (mask & KEEL_R_SHADOW)
 		vcpu->int_shadow = svm_shadow(vmcb);
 	if (mask & KEEL_R_SYSMSR)

@@ -35,28 +35,32 @@
 
 enum cr_access { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
 
-/* Reasons that need no operands; @insn: the CPU tells the instruction's length. */
+/* Reasons that need no operands but, at most, what an instruction tells. */
+enum insn_kind { NO_INSN, INSN, INSN_READS, INSN_WRITES, INSN_BY_MODE };
+
 static const struct plain_reason {
 	u8 reason;
-	bool insn;
+	u8 insn;	/* the CPU tells its length */
 } plain_reasons[] = {
 	[EXIT_REASON_EXTERNAL_INTERRUPT] = { KEEL_EXIT_HOST_EVENT },
 	[EXIT_REASON_TRIPLE_FAULT]	= { KEEL_EXIT_SHUTDOWN },
 	[EXIT_REASON_INIT_SIGNAL]	= { KEEL_EXIT_HOST_EVENT },
 	[EXIT_REASON_INTERRUPT_WINDOW]	= { KEEL_EXIT_IRQ_WINDOW },
 	[EXIT_REASON_NMI_WINDOW]	= { KEEL_EXIT_NMI_WINDOW },
-	[EXIT_REASON_CPUID]		= { KEEL_EXIT_CPUID, true },
-	[EXIT_REASON_HLT]		= { KEEL_EXIT_HLT, true },
-	[EXIT_REASON_INVD]		= { KEEL_EXIT_INVD, true },
+	[EXIT_REASON_CPUID]		= { KEEL_EXIT_CPUID, INSN },
+	[EXIT_REASON_HLT]		= { KEEL_EXIT_HLT, INSN },
+	[EXIT_REASON_INVD]		= { KEEL_EXIT_INVD, INSN },
 	[EXIT_REASON_RDPMC]		= { KEEL_EXIT_RDPMC },
-	[EXIT_REASON_VMCALL]		= { KEEL_EXIT_HYPERCALL, true },
-	[EXIT_REASON_MWAIT_INSTRUCTION]	= { KEEL_EXIT_MWAIT, true },
-	[EXIT_REASON_MONITOR_INSTRUCTION] = { KEEL_EXIT_MONITOR, true },
-	[EXIT_REASON_PAUSE_INSTRUCTION]	= { KEEL_EXIT_PAUSE, true },
+	[EXIT_REASON_VMCALL]		= { KEEL_EXIT_HYPERCALL, INSN_BY_MODE },
+	[EXIT_REASON_MWAIT_INSTRUCTION]	= { KEEL_EXIT_MWAIT, INSN },
+	[EXIT_REASON_MONITOR_INSTRUCTION] = { KEEL_EXIT_MONITOR, INSN },
+	[EXIT_REASON_PAUSE_INSTRUCTION]	= { KEEL_EXIT_PAUSE, INSN },
 	[EXIT_REASON_TPR_BELOW_THRESHOLD] = { KEEL_EXIT_TPR },
 	[EXIT_REASON_PREEMPTION_TIMER]	= { KEEL_EXIT_TIMER },
-	[EXIT_REASON_WBINVD]		= { KEEL_EXIT_INVD, true },
-	[EXIT_REASON_XSETBV]		= { KEEL_EXIT_XSETBV, true },
+	[EXIT_REASON_WBINVD]		= { KEEL_EXIT_INVD, INSN },
+	[EXIT_REASON_MSR_READ]		= { KEEL_EXIT_MSR, INSN_READS },
+	[EXIT_REASON_MSR_WRITE]		= { KEEL_EXIT_MSR, INSN_WRITES },
+	[EXIT_REASON_XSETBV]		= { KEEL_EXIT_XSETBV, INSN },
 	/* Instructions that the guest's CPUID does not have. */
 	[EXIT_REASON_VMCLEAR]		= { KEEL_EXIT_FORBIDDEN },
 	[EXIT_REASON_VMLAUNCH]		= { KEEL_EXIT_FORBIDDEN },
@@ -95,6 +99,14 @@ static __always_inline void decode_insn(struct vmx_vcpu *vmx, struct keel_exit *
 	vcpu->rflags = vmcs_read(GUEST_RFLAGS);
 	vmx_pull_shadow(vcpu);
 	vcpu->avail |= KEEL_R_RIP | KEEL_R_RFLAGS | KEEL_R_SHADOW;
+}
+
+/* As vmx_pull_mode(); nothing is known of SS and CS yet. */
+static __always_inline void decode_mode(struct keel_vcpu *vcpu)
+{
+	vcpu->guest_cpl = vmcs_read(GUEST_SS_AR_BYTES) >> 5 & 3;
+	vcpu->guest_cs_l = !!(vmcs_read(GUEST_CS_AR_BYTES) & SEG_AR_L);
+	vcpu->avail |= KEEL_R_MODE;
 }
 
 /* ---- exceptions ------------------------------------------------------------------------- */
@@ -186,13 +198,6 @@ static void decode_dr(struct vmx_vcpu *vmx, struct keel_exit *exit)
 	exit->u.dr.dr = qual & DR_NUMBER;
 	exit->u.dr.gpr = qual >> DR_GPR_SHIFT & 0xf;
 	exit->u.dr.write = !(qual & DR_READ);
-}
-
-static void decode_msr(struct vmx_vcpu *vmx, struct keel_exit *exit, bool write)
-{
-	decode_insn(vmx, exit);
-	exit->reason = KEEL_EXIT_MSR;
-	exit->u.msr.write = write;
 }
 
 static void decode_task_switch(struct vmx_vcpu *vmx, struct keel_exit *exit)
@@ -303,10 +308,6 @@ static noinline void decode_operands(struct vmx_vcpu *vmx, struct keel_exit *exi
 	case EXIT_REASON_EPT_VIOLATION:
 		decode_ept_violation(vmx, exit);
 		break;
-	case EXIT_REASON_MSR_READ:
-	case EXIT_REASON_MSR_WRITE:
-		decode_msr(vmx, exit, reason == EXIT_REASON_MSR_WRITE);
-		break;
 	case EXIT_REASON_CR_ACCESS:
 		decode_cr(vmx, exit);
 		break;
@@ -340,8 +341,15 @@ static __always_inline void decode_reason(struct vmx_vcpu *vmx, struct keel_exit
 		return;
 	}
 	exit->reason = plain->reason;
-	if (plain->insn)
-		decode_insn(vmx, exit);
+	if (plain->insn == NO_INSN)
+		return;
+	decode_insn(vmx, exit);
+	if (plain->insn == INSN)
+		return;
+	if (plain->insn == INSN_BY_MODE)
+		decode_mode(&vmx->vcpu);
+	else
+		exit->u.msr.write = plain->insn == INSN_WRITES;
 }
 
 /*
@@ -356,8 +364,5 @@ void vmx_decode_exit(struct vmx_vcpu *vmx, u32 exit_reason, struct keel_exit *ex
 	exit->vectoring.type = KEEL_EVENT_NONE;
 	if (unlikely(info & VECTORING_INFO_VALID_MASK))
 		vmx_decode_vectoring(vmx, info, &exit->vectoring);
-	/* The shadow that an NMI waits for may have ended with interrupts off: without a window. */
-	if (unlikely(vmx->windows & KEEL_WIN_NMI))
-		keel_request(&vmx->vcpu, KEEL_REQ_EVENT);
 	decode_reason(vmx, exit, (u16)exit_reason);
 }

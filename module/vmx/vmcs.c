@@ -14,7 +14,6 @@
 #define SEG_AR_S		BIT(4)
 #define SEG_AR_P		BIT(7)
 #define SEG_AR_AVL		BIT(12)
-#define SEG_AR_L		BIT(13)
 #define SEG_AR_DB		BIT(14)
 #define SEG_AR_G		BIT(15)
 #define SEG_AR_UNUSABLE	BIT(16)
@@ -124,7 +123,7 @@ static noinline void pull_rest(struct vmx_vcpu *vmx, u32 mask)
 /* What most exits want is first. */
 static void pull_current(struct vmx_vcpu *vmx, u32 mask)
 {
-	const u32 often = KEEL_R_RIP | KEEL_R_RFLAGS | KEEL_R_SHADOW | KEEL_R_RSP;
+	const u32 often = KEEL_R_RIP | KEEL_R_RFLAGS | KEEL_R_SHADOW | KEEL_R_RSP | KEEL_R_MODE;
 	struct keel_vcpu *vcpu = &vmx->vcpu;
 
 	if (mask & KEEL_R_RIP)
@@ -135,6 +134,8 @@ static void pull_current(struct vmx_vcpu *vmx, u32 mask)
 		vmx_pull_shadow(vcpu);
 	if (mask & KEEL_R_RSP)
 		vcpu->gpr[KEEL_RSP] = vmcs_read(GUEST_RSP);
+	if (mask & KEEL_R_MODE)
+		vmx_pull_mode(vcpu);
 	if (mask & ~often)
 		pull_rest(vmx, mask);
 }

@@ -383,6 +383,12 @@ static void vmx_prepare(struct keel_vcpu *vcpu)
 		vmx_update_tpr_threshold(vmx);
 	if (vmx->entry_info)
 		vmx_write_event(vmx);
+	/*
+	 * The shadow that an NMI waits for may end with interrupts off, without a window: it is
+	 * looked at again after the first exit.
+	 */
+	if (unlikely(vmx->windows & KEEL_WIN_NMI))
+		keel_request(vcpu, KEEL_REQ_EVENT);
 }
 
 static void vmx_finish(struct keel_vcpu *vcpu)
@@ -444,7 +450,8 @@ static void after_exit(struct vmx_vcpu *vmx)
 {
 	struct keel_vcpu *vcpu = &vmx->vcpu;
 
-	vmx->sw.flags |= SWITCH_LAUNCHED;
+	if (unlikely(!(vmx->sw.flags & SWITCH_LAUNCHED)))
+		vmx->sw.flags |= SWITCH_LAUNCHED;
 	/* VMSCAPE: the client's own branches must not follow the guest's training. */
 	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
 		this_cpu_write(x86_ibpb_exit_to_user, true);

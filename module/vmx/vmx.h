@@ -201,6 +201,18 @@ static inline void vmx_pull_shadow(struct keel_vcpu *vcpu)
 	vcpu->events.nmi_masked = info & GUEST_INTR_STATE_NMI;
 }
 
+#define SEG_AR_L	BIT(13)		/* of a segment's access rights */
+
+/* The current privilege level is SS's DPL, usable or not ('Guest Register State'). */
+static inline void vmx_pull_mode(struct keel_vcpu *vcpu)
+{
+	if (!(vcpu->avail & KEEL_R_SS))
+		vcpu->guest_cpl = vmcs_read(GUEST_SS_AR_BYTES) >> 5 & 3;
+	vcpu->guest_cs_l = vcpu->avail & KEEL_R_CS ? vcpu->cs.l :
+			   !!(vmcs_read(GUEST_CS_AR_BYTES) & SEG_AR_L);
+	vcpu->avail |= KEEL_R_MODE;
+}
+
 /* A guest that halts without an exit goes on where software sends it. */
 static inline void vmx_push_rip(struct keel_vcpu *vcpu)
 {
