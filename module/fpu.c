@@ -69,11 +69,13 @@ u64 keel_fpu_xcr0_supported(void)
 u32 keel_fpu_xsave_size(u64 xcr0)
 {
 	u32 size = FXSAVE_SIZE + XSAVE_HDR_SIZE;
+	u64 left = xcr0 & ~XFEATURE_MASK_FPSSE;
 	int i;
 
-	for (i = FIRST_EXTENDED_XFEATURE; i < 64; i++)
-		if (xcr0 & BIT_ULL(i))
-			size = max(size, keel_fpu_comp[i].offset + keel_fpu_comp[i].size);
+	for (; left; left &= left - 1) {
+		i = __ffs64(left);
+		size = max(size, keel_fpu_comp[i].offset + keel_fpu_comp[i].size);
+	}
 	return size;
 }
 
@@ -84,11 +86,11 @@ u32 keel_fpu_xsave_size(u64 xcr0)
 u32 keel_fpu_xsavec_size(u64 xcr0)
 {
 	u32 size = FXSAVE_SIZE + XSAVE_HDR_SIZE;
+	u64 left = xcr0 & ~XFEATURE_MASK_FPSSE;
 	int i;
 
-	for (i = FIRST_EXTENDED_XFEATURE; i < 64; i++) {
-		if (!(xcr0 & BIT_ULL(i)))
-			continue;
+	for (; left; left &= left - 1) {
+		i = __ffs64(left);
 		if (keel_fpu_comp[i].aligned)
 			size = ALIGN(size, 64);
 		size += keel_fpu_comp[i].size;

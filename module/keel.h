@@ -334,6 +334,7 @@ struct keel_vcpu {
 
 	struct keel_cpuid cpuid;		/* v */
 	bool has_run;				/* v: CPUID is frozen */
+	bool published;				/* V: in vm->vcpus */
 	struct keel_lapic *lapic;		/* C; NULL without in-kernel local APIC */
 	bool apicv;				/* v, A: the CPU delivers lapic's interrupts and EOIs */
 	bool apicv_stale;			/* v: software changed what is in service */

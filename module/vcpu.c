@@ -292,6 +292,7 @@ static int vcpu_publish(struct keel_vm *vm, struct keel_vcpu *vcpu)
 
 	vcpu->idx = vm->nr_vcpus;
 	vm->vcpus[vcpu->idx] = vcpu;
+	vcpu->published = true;
 	/* Pairs with keel_for_each_vcpu(): who sees the count sees the vCPU. */
 	smp_store_release(&vm->nr_vcpus, vcpu->idx + 1);
 	fd_install(fd, file);

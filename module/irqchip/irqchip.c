@@ -97,7 +97,7 @@ void keel_irqchip_vm_stop(struct keel_vm *vm)
  */
 void keel_irqchip_vm_destroy(struct keel_vm *vm)
 {
-	lapic_map_free(vm);
+	lapic_map_drop(vm);
 	keel_pit_destroy(vm);
 	keel_routes_destroy(vm);
 	if (vm->irqchip.ioapic)

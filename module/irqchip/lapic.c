@@ -580,7 +580,10 @@ void keel_lapic_reset(struct keel_vcpu *vcpu, bool init)
 	vcpu->vapic = false;
 	apic->split_eoi = -1;
 	apic->ext_vector = -1;
-	lapic_map_rebuild(vcpu->vm);
+	if (vcpu->published)
+		lapic_map_rebuild(vcpu->vm);
+	else
+		lapic_map_drop(vcpu->vm);
 }
 
 /**

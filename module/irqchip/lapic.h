@@ -122,7 +122,7 @@ bool lapic_accept(struct keel_lapic *apic, u8 delivery, u8 vector, bool level, b
 bool lapic_local_deliver(struct keel_lapic *apic, unsigned int lvt);
 void lapic_send_ipi(struct keel_lapic *apic, u32 low, u32 dest);
 void lapic_map_rebuild(struct keel_vm *vm);
-void lapic_map_free(struct keel_vm *vm);
+void lapic_map_drop(struct keel_vm *vm);
 
 /* lapic_timer.c */
 void lapic_timer_init(struct keel_lapic *apic);

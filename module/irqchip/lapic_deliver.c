@@ -231,11 +231,21 @@ void lapic_map_rebuild(struct keel_vm *vm)
 		kfree_rcu(old, rcu);
 }
 
-void lapic_map_free(struct keel_vm *vm)
+/**
+ * lapic_map_drop() - do without a map, until an APIC asks for a new one
+ * @vm: the VM
+ *
+ * For a vCPU that is about to appear: its APIC changes as its guest begins.  Or for the VM's end.
+ */
+void lapic_map_drop(struct keel_vm *vm)
 {
+	struct keel_irqchip *chip = &vm->irqchip;
 	struct keel_apic_map *old;
+	unsigned long flags;
 
-	old = rcu_replace_pointer(vm->irqchip.apic_map, NULL, true);
+	raw_spin_lock_irqsave(&chip->apic_map_lock, flags);
+	old = rcu_replace_pointer(chip->apic_map, NULL, lockdep_is_held(&chip->apic_map_lock));
+	raw_spin_unlock_irqrestore(&chip->apic_map_lock, flags);
 	if (old)
 		kfree_rcu(old, rcu);
 }
