@@ -5,8 +5,10 @@
  *
  * No reference to a page outlives the fault.  What keeps the mapping right
  * afterwards is the mmu notifier: before the host changes or takes away what
- * it maps at an address, notifier.c zaps the guest's entries.  A fault that
- * overlaps an invalidation must not install what the host had before it:
+ * it maps at an address, notifier.c zaps the guest's entries.  Most faults look at
+ * the host's tables inside the lock that the notifier takes for that (host.c).  One
+ * that has to get its page before must not install what the host had before an
+ * invalidation:
  *
  *	fault				notifier
  *	seq = notify_seq		start: lock, notify_count++, zap, unlock
