@@ -114,14 +114,16 @@ static bool move_root(struct keel_vcpu *vcpu, struct keel_memslots *slots, struc
 /* Page faults disabled, and the thread's PKRU in force. */
 static bool same_in_memory(const struct mmio_insn *in)
 {
+	/* By pointers: a check of an index would be a call, which may not be made here. */
+	const u64 __user *const *where = in->where;
+	const u64 *entry = in->entry, *end = entry + in->nr;
 	u64 val, differ = 0;
-	unsigned int i;
 
 	if (!user_access_begin(in->code, 1))
 		return false;
-	for (i = 0; i < in->nr; i++) {
-		unsafe_get_user(val, in->where[i], fault);
-		differ |= val ^ in->entry[i];
+	for (; entry < end; entry++, where++) {
+		unsafe_get_user(val, *where, fault);
+		differ |= val ^ *entry;
 	}
 	unsafe_get_user(val, &in->code[0], fault);
 	differ |= (val ^ in->bytes[0]) & in->mask[0];
