@@ -35,12 +35,15 @@ static int run_with_dev(struct vcpu *v)
 	return r;
 }
 
-/* mov %eax, off(%rdi); ret */
-#define STORE(off)	{ 0x89, 0x47, off, 0xc3 }
+/* mov reg, (%rdi); ret: to the same place, so that only what is stored tells which one ran. */
+#define STORE(reg)	{ 0x89, 0x07 | (reg) << 3, 0xc3 }
+#define RAX	0
+#define RDX	2
+#define RSI	6
 
 static u8 page_a[PAGE] __attribute__((aligned(4096)));
 static u8 page_b[PAGE] __attribute__((aligned(4096)));
-static const u8 store0[] = STORE(0), store4[] = STORE(4), store8[] = STORE(8);
+static const u8 store_a[] = STORE(RAX), store_d[] = STORE(RDX), store_si[] = STORE(RSI);
 
 FIXTURE(again) {
 	struct vm *vm;
@@ -64,26 +67,28 @@ FIXTURE_TEARDOWN(again)
 
 static u64 call(u64 at, u64 rax, u64 rdi)
 {
-	asm volatile("call *%[at]" : "+a"(rax), "+D"(rdi) : [at] "r"(at) : "memory", "cc");
+	asm volatile("call *%[at]" : "+a"(rax), "+D"(rdi)
+		     : [at] "r"(at), "d"(rax + 0x400), "S"(rax + 0x800), "c"(rax + 0x1000)
+		     : "memory", "cc");
 	return rax;
 }
 
-/* The host fills in @last, which the guest reads: one image. */
-static void store(u64 at, u64 off, u64 val)
+/* The host fills in @last, which the guest reads: one image.  @more: by which register. */
+static void store(u64 at, u64 more, u64 val)
 {
 	call(at, val, DEV_GPA);
 	G_EQ(last.write, 1);
-	G_EQ(last.addr, DEV_GPA + off);
+	G_EQ(last.addr, DEV_GPA);
 	G_EQ(last.len, 4);
-	G_EQ(last.val, val);
+	G_EQ(last.val, val + more);
 }
 
-static void stores(u64 off)
+static void stores(u64 more)
 {
 	u64 i;
 
 	for (i = 1; i <= TIMES; i++)
-		store(VA, off, i);
+		store(VA, more, i);
 }
 
 static void map_page(const void *page)
@@ -94,8 +99,8 @@ static void map_page(const void *page)
 
 static void map_code(void)
 {
-	memcpy(page_a, store0, sizeof(store0));
-	memcpy(page_b, store4, sizeof(store4));
+	memcpy(page_a, store_a, sizeof(store_a));
+	memcpy(page_b, store_d, sizeof(store_d));
 	guest_map(VA, (uintptr_t)page_a, PAGE, PAGE, PTE_P | PTE_W);
 }
 
@@ -103,11 +108,11 @@ static void guest_code(void)
 {
 	map_code();
 	stores(0);
-	memcpy(page_a, store8, sizeof(store8));
-	stores(8);
+	memcpy(page_a, store_si, sizeof(store_si));
+	stores(0x800);
 	/* 32 bits of displacement: another length. */
-	memcpy(page_a, "\x89\x87\x10\x00\x00\x00\xc3", 7);
-	stores(16);
+	memcpy(page_a, "\x89\x8f\x00\x00\x00\x00\xc3", 7);
+	stores(0x1000);
 	/* A load, in its place. */
 	memcpy(page_a, "\x8b\x07\xc3", 3);
 	G_EQ(call(VA, ~0ULL, DEV_GPA), 0xf4f3f2f1);
@@ -130,7 +135,7 @@ static void guest_mapping(void)
 		map_page(page_a);
 		stores(0);
 		map_page(page_b);
-		stores(4);
+		stores(0x400);
 	}
 	guest_done();
 }
@@ -163,13 +168,13 @@ static void guest_tables(void)
 	tables[3][0] = (uintptr_t)page_b | PTE_P | PTE_W;
 	for (i = 0; i < TIMES; i++) {
 		write_cr3((uintptr_t)tables[0]);
-		stores(4);
+		stores(0x400);
 		write_cr3(cr3);
 		stores(0);
 	}
 	root[VA >> 39] = tables[0][VA >> 39];
 	write_cr3(cr3);
-	stores(4);
+	stores(0x400);
 	/* A large page from now on. */
 	tables[2][0] = ((uintptr_t)page_a & ~(PAGE_2M - 1)) | PTE_P | PTE_W | PTE_PS;
 	write_cr3(cr3);
@@ -191,7 +196,7 @@ static void guest_slot(void)
 	for (i = 0; i < 3; i++) {
 		stores(0);
 		guest_sync(0);
-		stores(4);
+		stores(0x400);
 		guest_sync(1);
 	}
 	guest_done();
@@ -202,8 +207,8 @@ TEST_F(again, other_memory)
 	u8 *mem[2] = { map_anon(PAGE), map_anon(PAGE) };
 	int r, next = 1;
 
-	memcpy(mem[0], store0, sizeof(store0));
-	memcpy(mem[1], store4, sizeof(store4));
+	memcpy(mem[0], store_a, sizeof(store_a));
+	memcpy(mem[1], store_d, sizeof(store_d));
 	ASSERT_EQ(0, vm_slot(self->vm, 2, 0, CODE_GPA, PAGE, mem[0]));
 	vcpu_long(self->v, guest_slot, 0);
 	while ((r = run_with_dev(self->v)) == UC_SYNC) {
@@ -220,12 +225,12 @@ TEST_F(again, other_backing)
 	u8 *mem = map_anon(PAGE);
 	int r, next = 1;
 
-	memcpy(mem, store0, sizeof(store0));
+	memcpy(mem, store_a, sizeof(store_a));
 	ASSERT_EQ(0, vm_slot(self->vm, 2, 0, CODE_GPA, PAGE, mem));
 	vcpu_long(self->v, guest_slot, 0);
 	while ((r = run_with_dev(self->v)) == UC_SYNC) {
 		ASSERT_EQ(0, madvise(mem, PAGE, MADV_DONTNEED));
-		memcpy(mem, next ? store4 : store0, sizeof(store0));
+		memcpy(mem, next ? store_d : store_a, sizeof(store_a));
 		next = !next;
 	}
 	EXPECT_EQ(UC_DONE, r);
@@ -279,9 +284,9 @@ static void guest_page_end(void)
 	u32 i;
 
 	map_code();
-	memcpy(page_a + PAGE - sizeof(store0), store0, sizeof(store0));
+	memcpy(page_a + PAGE - sizeof(store_a), store_a, sizeof(store_a));
 	for (i = 0; i < TIMES; i++)
-		store(VA + PAGE - sizeof(store0), 0, i);
+		store(VA + PAGE - sizeof(store_a), 0, i);
 	guest_done();
 }
 
