@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Between the emulator and the vCPU: the only file that knows both. */
+/* Between the emulator and the vCPU: the only file, with mmio.c, that knows both. */
 #include <linux/kvm.h>
 #include <linux/kvm_para.h>
 #include <linux/mm.h>
@@ -10,6 +10,7 @@
 
 #include "emul/emul.h"
 #include "keel.h"
+#include "mmio.h"
 #include "trace.h"
 
 /**
@@ -18,12 +19,14 @@
  * @halted: it was HLT
  * @old_cr8: task priority before it
  * @pio_pending: the access that user space is to finish is a port's
+ * @fetch: the way to its bytes, if they were fetched last
  */
 struct keel_emul_state {
 	struct emul_ctxt c;
 	bool halted;
 	unsigned long old_cr8;
 	bool pio_pending;
+	struct keel_gwalk_path fetch;
 };
 
 static struct keel_vcpu *vcpu_of(struct emul_ctxt *c)
@@ -55,15 +58,24 @@ static enum emul_result translate(struct emul_ctxt *c, u64 linear, unsigned int 
 	int ret;
 
 	keel_gwalk_init(&walk, vcpu_of(c));
+	if (access & EMUL_ACC_FETCH)
+		walk.path = &vcpu_of(c)->emul->fetch;
 	ret = keel_gwalk(&walk, linear, walk_access(c, access), gpa, NULL, &fault);
 	if (ret < 0)
 		return EMUL_NO_PAGE;
 	return ret ? emul_raise_pf(c, fault.address, fault.error) : EMUL_CONTINUE;
 }
 
-/* Leave the access to user space. */
-static enum emul_result mmio_to_user(struct keel_vcpu *vcpu, gpa_t gpa, void *data,
-				     unsigned int len, bool write)
+/**
+ * keel_mmio_tell() - leave an access to user space
+ * @vcpu: the vCPU
+ * @gpa: where
+ * @data: what is written
+ * @len: 1 to 8 bytes
+ * @write: else a read
+ */
+void keel_mmio_tell(struct keel_vcpu *vcpu, gpa_t gpa, const void *data, unsigned int len,
+		    bool write)
 {
 	struct kvm_run *run = vcpu->run;
 
@@ -74,6 +86,12 @@ static enum emul_result mmio_to_user(struct keel_vcpu *vcpu, gpa_t gpa, void *da
 	memset(run->mmio.data, 0, sizeof(run->mmio.data));
 	if (write)
 		memcpy(run->mmio.data, data, len);
+}
+
+static enum emul_result mmio_to_user(struct keel_vcpu *vcpu, gpa_t gpa, const void *data,
+				     unsigned int len, bool write)
+{
+	keel_mmio_tell(vcpu, gpa, data, len, write);
 	vcpu->emul->pio_pending = false;
 	return EMUL_IO_NEEDED;
 }
@@ -123,7 +141,7 @@ static enum emul_result write_gpa(struct keel_vcpu *vcpu, gpa_t gpa, const void 
 	trace_keel_mmio(true, gpa, len, trace_value(buf, len));
 	if (!keel_bus_write(vcpu, KEEL_BUS_MMIO, gpa, len, buf))
 		return EMUL_CONTINUE;
-	return mmio_to_user(vcpu, gpa, (void *)buf, len, true);
+	return mmio_to_user(vcpu, gpa, buf, len, true);
 }
 
 static enum emul_result glue_write(struct emul_ctxt *c, u64 linear, const void *buf,
@@ -498,6 +516,7 @@ static void begin(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 	if (exit && exit->nr_bytes)
 		emul_supply_bytes(c, exit->bytes, exit->nr_bytes);
 	vcpu->emul->halted = false;
+	vcpu->emul->fetch.nr = 0;
 	vcpu->emul->old_cr8 = keel_get_cr8(vcpu);
 }
 
@@ -742,6 +761,41 @@ int keel_emulate_ud(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 	return ret;
 }
 
+static int again(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+{
+	int idx, ret;
+
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	ret = keel_mmio_again(vcpu, exit);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return ret;
+}
+
+/**
+ * keel_emulate_mmio() - an access to device memory
+ * @vcpu: the vCPU
+ * @exit: the exit, a fault at an address that has no memory, or none for writing
+ *
+ * vcpu->mutex held, not loaded, by a thread of vm->mm; may sleep.
+ * Return: KEEL_RESUME, KEEL_TO_USER or -errno.
+ */
+int keel_emulate_mmio(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+{
+	struct emul_ctxt *c = &vcpu->emul->c;
+	int ret;
+
+	ret = again(vcpu, exit);
+	if (ret != KEEL_NOT_QUICK)
+		return ret;
+	begin(vcpu, exit);
+	vcpu->stats.mmio_exits++;
+	vcpu->stats.insn_emulation++;
+	/* If not, go_on() finds out why. */
+	if (emul_decode(c) == EMUL_CONTINUE)
+		keel_mmio_note(vcpu, c, &vcpu->emul->fetch);
+	return go_on(vcpu);
+}
+
 /**
  * keel_emulate() - complete the instruction at RIP in software
  * @vcpu: the vCPU
@@ -760,10 +814,17 @@ int keel_emulate(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 int keel_emul_create(struct keel_vcpu *vcpu)
 {
 	vcpu->emul = kzalloc(sizeof(*vcpu->emul), GFP_KERNEL_ACCOUNT);
-	return vcpu->emul ? 0 : -ENOMEM;
+	if (!vcpu->emul)
+		return -ENOMEM;
+	if (keel_mmio_create(vcpu)) {
+		kfree(vcpu->emul);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 void keel_emul_free(struct keel_vcpu *vcpu)
 {
+	keel_mmio_free(vcpu);
 	kfree(vcpu->emul);
 }

@@ -8,6 +8,7 @@
 #include <asm/trapnr.h>
 
 #include "keel.h"
+#include "mmio.h"
 #include "trace.h"
 
 /*
@@ -379,8 +380,7 @@ static int handle_tdp_fault(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	}
 	if (exit->vectoring.type != KEEL_EVENT_NONE)
 		return mmio_in_delivery(vcpu, exit);
-	vcpu->stats.mmio_exits++;
-	return keel_emulate(vcpu, exit);
+	return keel_emulate_mmio(vcpu, exit);
 }
 
 /* Can an access of the guest's be #AC by its own settings (SDM, 'Alignment Check Exception')? */
@@ -567,15 +567,30 @@ bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 	return is_atomic(vcpu, exit, handlers[exit->reason].flags);
 }
 
-/* A page that the host has: the rest of keel_handle_exit() is for pages that it has not. */
-static int map_quickly(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+/*
+ * A page that the host has, or a device's register: the rest of keel_handle_exit() is for pages
+ * that it has not.
+ */
+static int fault_quickly(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
-	if (!keel_mmu_fault_quick(vcpu, exit->u.fault.gpa, exit->u.fault.access))
+	int idx, fixed, ret = KEEL_NOT_QUICK;
+
+	/* There locks may sleep. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) || current->mm != vcpu->vm->mm)
 		return KEEL_NOT_QUICK;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	fixed = keel_mmu_fault_quick(vcpu, exit->u.fault.gpa, exit->u.fault.access);
+	if (fixed == KEEL_FAULT_FIXED)
+		ret = KEEL_RESUME;
+	else if (fixed >= 0)
+		ret = keel_mmio_again(vcpu, exit);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	if (ret == KEEL_NOT_QUICK)
+		return ret;
 	vcpu->stats.tdp_faults++;
-	vcpu->stats.tdp_fixed++;
-	trace_keel_fault(vcpu->id, exit->u.fault.gpa, exit->u.fault.access, KEEL_FAULT_FIXED);
-	return KEEL_RESUME;
+	vcpu->stats.tdp_fixed += fixed == KEEL_FAULT_FIXED;
+	trace_keel_fault(vcpu->id, exit->u.fault.gpa, exit->u.fault.access, fixed);
+	return ret;
 }
 
 /**
@@ -595,7 +610,7 @@ int keel_handle_quickly(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	if (exit->reason == KEEL_EXIT_MSR && exit->insn_len)
 		return keel_msr_may_sleep(vcpu->gpr[KEEL_RCX]) ? KEEL_NOT_QUICK : handle_msr(vcpu, exit);
 	if (exit->reason == KEEL_EXIT_TDP_FAULT)
-		return map_quickly(vcpu, exit);
+		return fault_quickly(vcpu, exit);
 	if (exit->reason == KEEL_EXIT_HYPERCALL && exit->insn_len)
 		return keel_hypercall_is_atomic(vcpu) ? handle_hypercall(vcpu, exit) : KEEL_NOT_QUICK;
 	flags = handlers[exit->reason].flags;

@@ -141,7 +141,9 @@ struct keel_exit {
 		} dr;
 		struct {
 			u64 gpa;
+			u64 linear;	/* with has_linear: of the access itself */
 			u32 access;	/* KEEL_ACC_* */
+			bool has_linear;
 		} fault;
 		struct {
 			u16 value;

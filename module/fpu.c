@@ -400,6 +400,38 @@ u32 keel_fpu_pkru(struct keel_vcpu *vcpu)
 	return *(u32 *)((u8 *)fpu + keel_fpu_comp[XFEATURE_PKRU].offset);
 }
 
+/**
+ * keel_fpu_user_begin() - before user memory is touched with the guest's state live
+ * @vcpu: the vCPU
+ *
+ * The kernel's accesses to user pages obey the PKRU in the register: the thread's goes there.
+ * Return: for keel_fpu_user_end().
+ */
+u32 keel_fpu_user_begin(struct keel_vcpu *vcpu)
+{
+	u32 guest;
+
+	if (!vcpu->fpu_live || !(keel_fpu_mask & XFEATURE_MASK_PKRU))
+		return 0;
+	guest = rdpkru();
+	if (guest != __this_cpu_read(keel_fpu_host_pkru))
+		wrpkru(__this_cpu_read(keel_fpu_host_pkru));
+	return guest;
+}
+
+/**
+ * keel_fpu_user_end() - after it
+ * @vcpu: the vCPU
+ * @guest: what keel_fpu_user_begin() returned
+ */
+void keel_fpu_user_end(struct keel_vcpu *vcpu, u32 guest)
+{
+	if (!vcpu->fpu_live || !(keel_fpu_mask & XFEATURE_MASK_PKRU))
+		return;
+	if (guest != __this_cpu_read(keel_fpu_host_pkru))
+		wrpkru(guest);
+}
+
 int keel_get_fpu(struct keel_vcpu *vcpu, struct kvm_fpu *f)
 {
 	const struct fxregs_state *fx = &vcpu->fpu->xsave.i387;

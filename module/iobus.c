@@ -56,12 +56,23 @@ static const struct keel_bus *bus_of(struct keel_vm *vm, enum keel_bus_idx idx)
 	return srcu_dereference(vm->bus[idx], &vm->srcu);
 }
 
-static int bus_read(struct keel_vcpu *vcpu, enum keel_bus_idx idx, gpa_t addr, int len, void *val)
+/**
+ * keel_bus_read_inside() - keel_bus_read() inside vm->srcu
+ * @vcpu: the vCPU
+ * @idx: which bus
+ * @addr: guest physical address or port
+ * @len: 1 to 8 bytes, one access
+ * @val: the value
+ */
+int keel_bus_read_inside(struct keel_vcpu *vcpu, enum keel_bus_idx idx, gpa_t addr, int len,
+			 void *val)
 {
 	const struct keel_bus *bus = bus_of(vcpu->vm, idx);
 	struct keel_iodev *dev;
 	int i;
 
+	if (idx == KEEL_BUS_MMIO && keel_lapic_mmio_match(vcpu, addr))
+		return keel_lapic_mmio_read(vcpu, addr, len, val);
 	for (i = next_match(bus, upper_bound(bus, addr), addr, len); i >= 0;
 	     i = next_match(bus, i, addr, len)) {
 		dev = READ_ONCE(bus->range[i].dev);
@@ -71,13 +82,23 @@ static int bus_read(struct keel_vcpu *vcpu, enum keel_bus_idx idx, gpa_t addr, i
 	return -EOPNOTSUPP;
 }
 
-static int bus_write(struct keel_vcpu *vcpu, enum keel_bus_idx idx, gpa_t addr, int len,
-		     const void *val)
+/**
+ * keel_bus_write_inside() - keel_bus_write() inside vm->srcu
+ * @vcpu: the vCPU
+ * @idx: which bus
+ * @addr: guest physical address or port
+ * @len: bytes of the access
+ * @val: the value
+ */
+int keel_bus_write_inside(struct keel_vcpu *vcpu, enum keel_bus_idx idx, gpa_t addr, int len,
+			  const void *val)
 {
 	const struct keel_bus *bus = bus_of(vcpu->vm, idx);
 	struct keel_iodev *dev;
 	int i;
 
+	if (idx == KEEL_BUS_MMIO && keel_lapic_mmio_match(vcpu, addr))
+		return keel_lapic_mmio_write(vcpu, addr, len, val);
 	for (i = next_match(bus, upper_bound(bus, addr), addr, len); i >= 0;
 	     i = next_match(bus, i, addr, len)) {
 		dev = READ_ONCE(bus->range[i].dev);
@@ -102,10 +123,8 @@ int keel_bus_read(struct keel_vcpu *vcpu, enum keel_bus_idx bus, gpa_t addr, int
 {
 	int idx, ret;
 
-	if (bus == KEEL_BUS_MMIO && keel_lapic_mmio_match(vcpu, addr))
-		return keel_lapic_mmio_read(vcpu, addr, len, val);
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	ret = bus_read(vcpu, bus, addr, len, val);
+	ret = keel_bus_read_inside(vcpu, bus, addr, len, val);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	return ret;
 }
@@ -123,10 +142,8 @@ int keel_bus_write(struct keel_vcpu *vcpu, enum keel_bus_idx bus, gpa_t addr, in
 {
 	int idx, ret;
 
-	if (bus == KEEL_BUS_MMIO && keel_lapic_mmio_match(vcpu, addr))
-		return keel_lapic_mmio_write(vcpu, addr, len, val);
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	ret = bus_write(vcpu, bus, addr, len, val);
+	ret = keel_bus_write_inside(vcpu, bus, addr, len, val);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	return ret;
 }

@@ -49,6 +49,10 @@ int keel_bus_remove(struct keel_vm *vm, enum keel_bus_idx bus, struct keel_iodev
 int keel_bus_read(struct keel_vcpu *vcpu, enum keel_bus_idx bus, gpa_t addr, int len, void *val);
 int keel_bus_write(struct keel_vcpu *vcpu, enum keel_bus_idx bus, gpa_t addr, int len,
 		   const void *val);
+/* The same inside vm->srcu. */
+int keel_bus_read_inside(struct keel_vcpu *vcpu, enum keel_bus_idx bus, gpa_t addr, int len, void *val);
+int keel_bus_write_inside(struct keel_vcpu *vcpu, enum keel_bus_idx bus, gpa_t addr, int len,
+			  const void *val);
 
 /* ioeventfd.c */
 struct kvm_ioeventfd;

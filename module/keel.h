@@ -279,6 +279,7 @@ struct keel_pending_pio {
 };
 
 struct keel_emul_state;		/* emul_glue.c */
+struct keel_mmio;			/* mmio.c */
 
 struct keel_vcpu {
 	/* ---- what each exit touches, first ---- */
@@ -342,7 +343,8 @@ struct keel_vcpu {
 	bool vapic;				/* v: a TPR in guest memory (vapic.c) */
 	bool pv_eoi, pv_eoi_offered;		/* v: lapic.c: the guest wants it; may have used it */
 	struct keel_fpu *fpu;			/* C: fpu.c */
-	int tdp_slot_hint;			/* v: last slot used */
+	int tdp_slot_hint;			/* v: last slot used by a fault */
+	int mem_slot_hint;			/* v: ... by software */
 	struct keel_dirty_ring ring;
 
 	/* user space has to finish an access: called on the next KVM_RUN; v */
@@ -352,6 +354,7 @@ struct keel_vcpu {
 	struct keel_pending_pio pio;
 	void *pio_data;				/* C: second page of the run mapping */
 	struct keel_emul_state *emul;		/* C */
+	struct keel_mmio *mmio;			/* C */
 
 	/* paravirtual: v */
 	struct {
@@ -496,6 +499,9 @@ void keel_fpu_put(struct keel_vcpu *vcpu);	/* ends it; no-op when not live */
 void keel_fpu_xmm_get(struct keel_vcpu *vcpu, int reg, u8 data[16]);	/* not live */
 void keel_fpu_xmm_set(struct keel_vcpu *vcpu, int reg, const u8 data[16]);
 u32 keel_fpu_pkru(struct keel_vcpu *vcpu);	/* the guest's; ends the section if live */
+/* Around accesses to user memory that may be made with the state live. */
+u32 keel_fpu_user_begin(struct keel_vcpu *vcpu);
+void keel_fpu_user_end(struct keel_vcpu *vcpu, u32 guest);
 u64 keel_fpu_xcr0_supported(void);		/* 0 without XSAVE */
 u32 keel_fpu_xsave_size(u64 xcr0);		/* bytes, standard format */
 int keel_get_fpu(struct keel_vcpu *vcpu, struct kvm_fpu *fpu);
@@ -716,6 +722,7 @@ int keel_task_switch(struct keel_vcpu *vcpu, struct keel_exit *exit);	/* KEEL_EX
 int keel_emul_create(struct keel_vcpu *vcpu);
 void keel_emul_free(struct keel_vcpu *vcpu);
 int keel_emulate(struct keel_vcpu *vcpu, const struct keel_exit *exit);
+int keel_emulate_mmio(struct keel_vcpu *vcpu, const struct keel_exit *exit);
 int keel_emulate_ud(struct keel_vcpu *vcpu, const struct keel_exit *exit);
 /* Fills in exit->insn_len; may sleep.  0; 1: it cannot be skipped, resume; or -EFAULT. */
 int keel_find_length(struct keel_vcpu *vcpu, struct keel_exit *exit);

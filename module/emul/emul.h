@@ -500,4 +500,44 @@ enum emul_result emul_raise(struct emul_ctxt *c, u8 vector, u32 error);
  */
 enum emul_result emul_raise_pf(struct emul_ctxt *c, u64 linear, u32 error);
 
+/**
+ * struct emul_mov - a plain MOV between memory and a register or from an immediate
+ * @len: of the instruction
+ * @store: to memory, else from it
+ * @from_imm: what is stored is @imm
+ * @sign: what is loaded is sign extended, else zero extended
+ * @high: the register is bits 15:8 of @reg
+ * @reg: register
+ * @reg_bytes: its size
+ * @mem_bytes: size in memory, not larger
+ * @base: base register, as in &struct emul_insn
+ * @index: index register
+ * @scale: shift for @index
+ * @addr_bytes: address size
+ * @disp: displacement, or the whole address
+ * @imm: see @from_imm
+ */
+struct emul_mov {
+	u8 len;
+	bool store, from_imm, sign, high;
+	u8 reg, reg_bytes, mem_bytes;
+	u8 base, index, scale, addr_bytes;
+	u64 disp;
+	u64 imm;
+};
+
+/**
+ * emul_mov_of() - is the decoded instruction a plain MOV in 64-bit mode, without a segment base?
+ * @c: context whose insn was decoded; it may have run since
+ * @m: out: what can be made again for the same bytes
+ */
+bool emul_mov_of(const struct emul_ctxt *c, struct emul_mov *m);
+
+/* Its linear address, which need not be canonical. */
+u64 emul_mov_address(const struct emul_mov *m, const u64 gpr[16], u64 rip);
+/* What it writes to memory. */
+u64 emul_mov_stored(const struct emul_mov *m, const u64 gpr[16]);
+/* What it does with @val, read from memory. */
+void emul_mov_load(const struct emul_mov *m, u64 gpr[16], u64 val);
+
 #endif /* KEEL_EMUL_H */

@@ -366,32 +366,32 @@ static int handle(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
  * @gpa: the guest-physical address
  * @access: KEEL_ACC_*
  *
- * Interrupts off; waits for nobody.  False: keel_mmu_fault() has to.
+ * Interrupts off, inside vm->srcu, by a thread of vm->mm; not with PREEMPT_RT.  Waits for nobody.
+ * Return: enum keel_fault_result; -EAGAIN: keel_mmu_fault() has to.
  */
-bool keel_mmu_fault_quick(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
+int keel_mmu_fault_quick(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 {
 	struct keel_vm *vm = vcpu->vm;
-	enum keel_tdp_map_result done = KEEL_TDP_NOT_THERE;
+	enum keel_tdp_map_result done;
 	struct keel_tdp_mapping m;
 	struct tdp_fault f;
-	int idx, ret;
+	int ret;
 
-	/* There its lock may sleep. */
-	if (IS_ENABLED(CONFIG_PREEMPT_RT) || (access & KEEL_ACC_RSVD) || current->mm != vm->mm)
-		return false;
-
-	idx = srcu_read_lock(&vm->srcu);
-	if (find_slot(vcpu, gpa, access, &f, &ret) && read_trylock(&vm->tdp.lock)) {
-		m.gfn = f.gfn;
-		m.write = f.write;
-		m.exec = f.exec;
-		m.log = f.log;
-		m.spare = NULL;
-		done = map_host_locked(vcpu, &f, &m, KEEL_TDP_AROUND);
-		read_unlock(&vm->tdp.lock);
-	}
-	srcu_read_unlock(&vm->srcu, idx);
-	return done == KEEL_TDP_MAPPED || done == KEEL_TDP_PRESENT;
+	if (access & KEEL_ACC_RSVD)
+		return -EAGAIN;
+	/* A slot that is about to go: the slow way, which lets others run, every time. */
+	if (!find_slot(vcpu, gpa, access, &f, &ret))
+		return ret == KEEL_FAULT_FIXED ? -EAGAIN : ret;
+	if (!read_trylock(&vm->tdp.lock))
+		return -EAGAIN;
+	m.gfn = f.gfn;
+	m.write = f.write;
+	m.exec = f.exec;
+	m.log = f.log;
+	m.spare = NULL;
+	done = map_host_locked(vcpu, &f, &m, KEEL_TDP_AROUND);
+	read_unlock(&vm->tdp.lock);
+	return done == KEEL_TDP_MAPPED || done == KEEL_TDP_PRESENT ? KEEL_FAULT_FIXED : -EAGAIN;
 }
 
 /*

@@ -291,6 +291,21 @@ static gpa_t leaf_address(const struct walk *k, u64 *page_size)
 	return base | (k->gva & (size - 1));
 }
 
+/* With the values before update_bits(): where bits were missing the path is no good once more. */
+static void note_path(const struct walk *k, struct keel_gwalk_path *path, gpa_t gpa)
+{
+	int level;
+
+	path->nr = 0;
+	if (!k->lma)
+		return;
+	for (level = k->levels; level >= k->level; level--) {
+		path->where[path->nr] = k->where[level];
+		path->entry[path->nr++] = k->entry[level];
+	}
+	path->gpa = gpa & ~0xfffull;
+}
+
 /**
  * keel_gwalk() - translate a linear address as the guest's CPU would
  * @w: the walk
@@ -339,6 +354,8 @@ int keel_gwalk(struct keel_gwalk *w, u64 gva, u32 access, gpa_t *gpa, u64 *page_
 			return ret;
 		if (ret == WALK_OK) {
 			*gpa = leaf_address(&k, page_size);
+			if (w->path)
+				note_path(&k, w->path, *gpa);
 			return WALK_OK;
 		}
 	}

@@ -12,6 +12,20 @@
 struct keel_vm;
 
 /**
+ * struct keel_gwalk_path - the entries that a translation went through
+ * @nr: how many; 0: there is no translation, or one that did not come from memory alone
+ * @where: guest-physical addresses, from the root down
+ * @entry: their values
+ * @gpa: of the first byte of the 4K page
+ */
+struct keel_gwalk_path {
+	u8 nr;
+	gpa_t where[5];
+	u64 entry[5];
+	gpa_t gpa;
+};
+
+/**
  * struct keel_gwalk - what a walk needs to know of the guest
  * @vm: for the default callbacks
  * @read: read @len bytes of guest-physical memory; 0, -ENXIO (no memory), or -EFAULT, which ends
@@ -27,6 +41,7 @@ struct keel_vm;
  * @pkru: read only with CR4.PKE in long mode
  * @has_1g: CPUID says 1G pages
  * @amd: bit 8 of PML4 and PML5 entries is reserved
+ * @path: if not NULL, filled in by a walk in long mode that succeeds
  * @cpl: for the caller to choose KEEL_ACC_USER by; the walk does not look
  */
 struct keel_gwalk {
@@ -35,6 +50,7 @@ struct keel_gwalk {
 	int (*set_bits)(void *ctx, gpa_t gpa, u64 old, u64 new, int size);
 	void *ctx;
 	const u64 *pdpte;
+	struct keel_gwalk_path *path;
 	unsigned long cr0, cr3, cr4, efer, rflags;
 	u64 gpa_rsvd;
 	u32 pkru;

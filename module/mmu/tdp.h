@@ -77,8 +77,8 @@ void keel_mmu_vm_destroy(struct keel_vm *vm);
 
 /* Handle a fault of the guest at @gpa; may sleep.  Returns enum keel_fault_result or -errno. */
 int keel_mmu_fault(struct keel_vcpu *vcpu, gpa_t gpa, u32 access);
-/* The same without sleeping, interrupts off: true if done. */
-bool keel_mmu_fault_quick(struct keel_vcpu *vcpu, gpa_t gpa, u32 access);
+/* The same without sleeping, interrupts off, inside vm->srcu: -EAGAIN if it cannot. */
+int keel_mmu_fault_quick(struct keel_vcpu *vcpu, gpa_t gpa, u32 access);
 
 /* Slots: forget everything that maps [slot->base_gfn, +npages); flushes.  slots_lock held. */
 void keel_mmu_zap_slot(struct keel_vm *vm, const struct keel_memslot *slot);

@@ -158,6 +158,7 @@ static void decode_npf(struct svm_vcpu *svm, struct keel_exit *exit)
 	exit->reason = KEEL_EXIT_TDP_FAULT;
 	exit->u.fault.gpa = c->exit_info_2;
 	exit->u.fault.access = access;
+	exit->u.fault.has_linear = false;
 
 	if (svm_caps.decode_assists && !(access & (KEEL_ACC_FETCH | KEEL_ACC_GUEST_WALK))) {
 		exit->nr_bytes = min_t(u8, c->insn_len & 0xf, sizeof(c->insn_bytes));

@@ -234,6 +234,8 @@ static void decode_ept_violation(struct vmx_vcpu *vmx, struct keel_exit *exit)
 	exit->reason = KEEL_EXIT_TDP_FAULT;
 	exit->u.fault.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
 	exit->u.fault.access = access;
+	exit->u.fault.has_linear = qual & EPT_VIOLATION_GVA_IS_VALID;
+	exit->u.fault.linear = vmcs_read(GUEST_LINEAR_ADDRESS);
 	exit->hw_info[1] = exit->u.fault.gpa;
 }
 
