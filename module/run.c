@@ -155,10 +155,14 @@ static void abort_entry(struct keel_vcpu *vcpu)
 	set_bit(KEEL_REQ_EVENT, &vcpu->requests);
 }
 
-/* Something has to be done between any two entries. */
+/*
+ * Something has to be done between any two entries; or an interrupt taken: the back end may open
+ * an NMI's window by one of its own.
+ */
 static bool is_watched(struct keel_vcpu *vcpu)
 {
-	return vcpu->ring.entry || vcpu->vapic || vcpu->dr_open || vcpu->pv_eoi_offered;
+	return vcpu->ring.entry || vcpu->vapic || vcpu->dr_open || vcpu->pv_eoi_offered ||
+	       vcpu->events.nmi_pending;
 }
 
 /* Into the guest and out of it; interrupts off. */
