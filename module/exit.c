@@ -571,7 +571,7 @@ bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit)
  * A page that the host has, or a device's register: the rest of keel_handle_exit() is for pages
  * that it has not.
  */
-static int fault_quickly(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+static noinline int fault_quickly(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
 	int idx, fixed, ret = KEEL_NOT_QUICK;
 
