@@ -156,6 +156,12 @@ static void abort_entry(struct keel_vcpu *vcpu)
 }
 
 /*
+ * So many in a row with interrupts off: a CPU that lets an interrupt wait in its guest mode (Bochs
+ * does while the guest's RFLAGS.IF is 0) must not do so for as long as the guest likes.
+ */
+#define QUICK_EXITS	64
+
+/*
  * Something has to be done between any two entries; or an interrupt taken: the back end may open
  * an NMI's window by one of its own.
  */
@@ -190,7 +196,7 @@ static __always_inline void enter_once(struct keel_vcpu *vcpu, struct keel_exit 
  */
 static int run_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	int ret = KEEL_NOT_QUICK;
+	int ret = KEEL_NOT_QUICK, left = QUICK_EXITS;
 
 	static_call(keel_prepare)(vcpu);
 	if (unlikely(is_watched(vcpu))) {
@@ -199,7 +205,8 @@ static int run_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
 		do {
 			enter_once(vcpu, exit);
 			ret = keel_handle_quickly(vcpu, exit);
-		} while (ret == KEEL_RESUME && !READ_ONCE(vcpu->requests) && !need_resched());
+		} while (ret == KEEL_RESUME && --left && !READ_ONCE(vcpu->requests) &&
+			 !need_resched());
 	}
 	static_call_cond(keel_finish)(vcpu);
 	return ret;
