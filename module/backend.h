@@ -119,7 +119,8 @@ struct keel_caps {
  * @flush_tlb: forget what the CPU has cached for this vCPU of the kind @what, before the next
  *	entry; translations of other vCPUs may go as well.
  * @msr_get, @msr_set: MSRs of the vendor's own, among those with KEEL_MSR_BACKEND in msr.c;
- *	-ENOENT if it is none (then common code decides).  @host: the access is user space's.  1 asks for #GP.
+ *	-ENOENT if it is none (then common code decides).  @host: the access is user space's.
+ *	1 asks for #GP.
  * @set_intercepts: recompute intercepts from vcpu state (CPUID, disabled exits, quirks, MSR
  *	pass-through).
  */

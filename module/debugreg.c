@@ -117,9 +117,9 @@ void keel_switch_guest_dr(struct keel_vcpu *vcpu)
  * keel_switch_host_dr() - undo keel_switch_guest_dr()
  * @vcpu: the vCPU
  *
- * Interrupts off, after exit, if vcpu->dr_live or hw_breakpoint_active().  Exits of either vendor leave DR7 with all breakpoints
- * off (APM vol. 2, "#VMEXIT"; SDM vol. 3, "Loading Host State"), so the host's
- * must come back even if the guest had none.  cpu_dr7 is what the kernel last wrote.
+ * Interrupts off, after exit, if vcpu->dr_live or hw_breakpoint_active().  Exits of either
+ * vendor leave DR7 with all breakpoints off (APM vol. 2, "#VMEXIT"; SDM vol. 3, "Loading Host
+ * State"), so the host's must come back even if the guest had none.  cpu_dr7 is what the kernel last wrote.
  */
 void keel_switch_host_dr(struct keel_vcpu *vcpu)
 {

@@ -504,9 +504,9 @@ static int handle_unknown(struct keel_vcpu *vcpu, struct keel_exit *exit)
 /* ... if, besides, the hypercall's number is one of those that need nobody else. */
 #define ATOMIC_IF_CALL	BIT(5)
 /* ... if it is no string: that reads guest memory; nor where an eventfd's lock may sleep. */
-#define ATOMIC_IF_PIO	BIT(7)
+#define ATOMIC_IF_PIO	BIT(6)
 /* Where atomic, takes little time and waits for no other CPU: keel_handle_quickly(). */
-#define QUICK	BIT(6)
+#define QUICK	BIT(7)
 
 static const struct {
 	keel_exit_fn fn;
@@ -604,15 +604,15 @@ int keel_handle_quickly(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	u32 flags;
 
-	/* The most frequent ones without an indirect branch. */
-	if (exit->reason == KEEL_EXIT_CPUID && exit->insn_len)
+	/* The most frequent ones without an indirect branch, nor a look at the table. */
+	if (exit->reason == KEEL_EXIT_CPUID && is_atomic(vcpu, exit, ATOMIC_IF_LEN))
 		return handle_cpuid(vcpu, exit);
-	if (exit->reason == KEEL_EXIT_MSR && exit->insn_len)
-		return keel_msr_may_sleep(vcpu->gpr[KEEL_RCX]) ? KEEL_NOT_QUICK : handle_msr(vcpu, exit);
+	if (exit->reason == KEEL_EXIT_MSR && is_atomic(vcpu, exit, ATOMIC_IF_MSR))
+		return handle_msr(vcpu, exit);
 	if (exit->reason == KEEL_EXIT_TDP_FAULT)
 		return fault_quickly(vcpu, exit);
-	if (exit->reason == KEEL_EXIT_HYPERCALL && exit->insn_len)
-		return keel_hypercall_is_atomic(vcpu) ? handle_hypercall(vcpu, exit) : KEEL_NOT_QUICK;
+	if (exit->reason == KEEL_EXIT_HYPERCALL && is_atomic(vcpu, exit, ATOMIC_IF_CALL))
+		return handle_hypercall(vcpu, exit);
 	flags = handlers[exit->reason].flags;
 	if (!(flags & QUICK) || !is_atomic(vcpu, exit, flags))
 		return KEEL_NOT_QUICK;

@@ -433,7 +433,7 @@ static int keel_pv_set(struct keel_vcpu *vcpu, u32 msr, u64 data, bool host)
 #define SAVE	KEEL_MSR_SAVE
 #define BACKEND	KEEL_MSR_BACKEND
 
-/* Sorted: keel_msr_find() halves it. */
+/* Sorted: keel_msr_search() halves it. */
 const struct keel_msr keel_msrs[] = {
 	R(MSR_IA32_P5_MC_ADDR, MSR_IA32_P5_MC_TYPE, keel_msr_zero_get, keel_msr_ignore_set, 0),
 	M(MSR_IA32_TSC, keel_tsc_get, keel_tsc_set, SAVE),

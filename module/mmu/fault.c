@@ -258,18 +258,24 @@ static enum keel_tdp_map_result map_host_locked(struct keel_vcpu *vcpu, const st
 	return ret;
 }
 
+/* What @f asks for; the rest of @m is filled in as it is found, and need not be cleared. */
+static void begin_mapping(struct keel_tdp_mapping *m, const struct tdp_fault *f)
+{
+	m->gfn = f->gfn;
+	m->write = f->write;
+	m->exec = f->exec;
+	m->log = f->log;
+	m->spare = NULL;
+}
+
 /* By what the host's tables have (@look) or by the page in @f; with a table for it if need be. */
 static int map(struct keel_vcpu *vcpu, const struct tdp_fault *f, bool look)
 {
 	struct keel_vm *vm = vcpu->vm;
-	struct keel_tdp_mapping m = {
-		.gfn = f->gfn,
-		.write = f->write,
-		.exec = f->exec,
-		.log = f->log,
-	};
 	enum keel_tdp_map_result ret;
+	struct keel_tdp_mapping m;
 
+	begin_mapping(&m, f);
 	for (;;) {
 		read_lock(&vm->tdp.lock);
 		if (look) {
@@ -384,11 +390,7 @@ int keel_mmu_fault_quick(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 		return ret == KEEL_FAULT_FIXED ? -EAGAIN : ret;
 	if (!read_trylock(&vm->tdp.lock))
 		return -EAGAIN;
-	m.gfn = f.gfn;
-	m.write = f.write;
-	m.exec = f.exec;
-	m.log = f.log;
-	m.spare = NULL;
+	begin_mapping(&m, &f);
 	done = map_host_locked(vcpu, &f, &m, KEEL_TDP_AROUND);
 	read_unlock(&vm->tdp.lock);
 	return done == KEEL_TDP_MAPPED || done == KEEL_TDP_PRESENT ? KEEL_FAULT_FIXED : -EAGAIN;

@@ -90,10 +90,10 @@ enum keel_tdp_map_result {
 	KEEL_TDP_MAPPED,
 	KEEL_TDP_PRESENT,	/* an entry that allows the access is or was there */
 	KEEL_TDP_NEED_TABLE,	/* give a spare page and call again */
+	KEEL_TDP_CONFLICT,	/* something else is mapped: zap, flush, and let the guest retry */
 	/* Not by keel_tdp_map(): */
 	KEEL_TDP_STALE,		/* the page found is not the host's any more */
 	KEEL_TDP_NOT_THERE,	/* a look at the host's tables has found none */
-	KEEL_TDP_CONFLICT,	/* something else is mapped: zap, flush, and let the guest retry */
 };
 
 enum keel_tdp_map_result keel_tdp_map(struct keel_vm *vm, struct keel_tdp_mapping *m);
