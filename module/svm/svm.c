@@ -362,6 +362,13 @@ static void after_exit(struct svm_vcpu *svm)
 	if (unlikely(svm->soft))
 		svm_finish_soft(svm);
 	save_tpr(svm);
+	/*
+	 * The interrupt's window is open already, and a host's interrupt came first: no need to go
+	 * in once more to hear of it.  Bochs would not tell, either, until RFLAGS.IF has changed.
+	 */
+	if (unlikely(svm->windows & KEEL_WIN_IRQ) && (vcpu->rflags & X86_EFLAGS_IF) &&
+	    !vcpu->int_shadow)
+		keel_request(vcpu, KEEL_REQ_EVENT);
 
 	if (svm_caps.vmcb_clean)
 		vmcb->control.clean = CLEAN_ALL;
