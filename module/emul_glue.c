@@ -504,6 +504,7 @@ static void begin(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 	struct emul_ctxt *c = &vcpu->emul->c;
 	enum emul_mode mode;
 
+	vcpu->l1d_stale = true;
 	keel_need(vcpu, KEEL_R_RSP | KEEL_R_RIP | KEEL_R_RFLAGS | KEEL_R_CR0 | KEEL_R_CR4 |
 			KEEL_R_EFER | KEEL_R_CS | KEEL_R_SS);
 	mode = emul_mode_of(vcpu->cr0 & X86_CR0_PE, vcpu->rflags & X86_EFLAGS_VM,

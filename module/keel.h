@@ -320,6 +320,10 @@ struct keel_vcpu {
 	bool dr_open;				/* v: until the next exit, accesses do not exit;
 						 * not with KEEL_WIN_NMI
 						 */
+	bool l1d_stale;				/* v: code has run since the last entry that may
+						 * have brought what is not the guest's into
+						 * the L1 data cache (L1TF)
+						 */
 
 	/* ---- the rest ---- */
 	int idx, id;				/* C: index in vm->vcpus; APIC id */

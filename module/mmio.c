@@ -264,6 +264,8 @@ int keel_mmio_again(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 
 	vcpu->stats.mmio_exits++;
 	vcpu->stats.insn_emulation++;
+	/* Emulation it is, if a short one. */
+	vcpu->l1d_stale = true;
 	return in->mov.store ? store(vcpu, &in->mov, exit->u.fault.gpa) :
 			       load(vcpu, &in->mov, exit->u.fault.gpa);
 }

@@ -590,6 +590,7 @@ int keel_vcpu_run(struct keel_vcpu *vcpu)
 
 	note_thread(vcpu);
 	vcpu->has_run = true;
+	vcpu->l1d_stale = true;
 	sigset_begin(vcpu);
 	vcpu->run->flags = 0;
 	ret = prepare_and_run(vcpu);

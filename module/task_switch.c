@@ -314,6 +314,7 @@ int keel_task_switch(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	};
 	int res = TASK_FAIL;
 
+	vcpu->l1d_stale = true;
 	keel_need(vcpu, KEEL_R_ALL);
 	t.old_eip = old_eip(&t, exit);
 	if ((vcpu->cr0 & X86_CR0_PE) && !(vcpu->efer & EFER_LMA))

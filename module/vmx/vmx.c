@@ -281,6 +281,17 @@ static void vmx_flush_tlb(struct keel_vcpu *vcpu, enum keel_flush what)
 
 /* ---- load and put ----------------------------------------------------------------------- */
 
+/* Since the last load, this thread has made place for another one. */
+static bool was_switched(struct vmx_vcpu *vmx)
+{
+	unsigned long switches = current->nvcsw + current->nivcsw;
+
+	if (likely(vmx->switches == switches))
+		return false;
+	vmx->switches = switches;
+	return true;
+}
+
 static void vmx_load(struct keel_vcpu *vcpu, int cpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -289,7 +300,8 @@ static void vmx_load(struct keel_vcpu *vcpu, int cpu)
 	vmx_make_current(vmx);
 	vmx_load_host_state(vmx, c);
 	vmx_load_msrs(vmx, c);
-	vmx->l1d_stale = true;
+	if (vmx_caps.l1d_flush && was_switched(vmx))
+		vcpu->l1d_stale = true;
 }
 
 static void vmx_put(struct keel_vcpu *vcpu)
@@ -333,14 +345,15 @@ static void arm_timer(struct vmx_vcpu *vmx)
 
 /*
  * L1TF: a guest can read whatever is in the L1 data cache (SDM vol. 3 has the command, Intel's
- * 'L1 Terminal Fault' the rest).  What the kernel ran since the last exit counts: this thread's
- * handlers, and interrupts.
+ * 'L1 Terminal Fault' the rest).  What ran since the last entry counts: user space, other threads,
+ * interrupts, and the emulator, which goes where the guest sends it.  As in stock KVM, the other
+ * handlers do not: what they read is the guest's memory, or the VM's own.
  */
-static void flush_l1d(struct vmx_vcpu *vmx)
+static void flush_l1d(struct keel_vcpu *vcpu)
 {
-	if (!vmx->l1d_stale && !keel_l1d_touched())
+	if (!vcpu->l1d_stale && !keel_l1d_touched())
 		return;
-	vmx->l1d_stale = false;
+	vcpu->l1d_stale = false;
 	keel_l1d_clear_touched();
 	vmx_l1d_flush();
 }
@@ -360,7 +373,7 @@ static void write_stale(struct vmx_vcpu *vmx)
 	if (vmx->stale & STALE_PEBS)
 		wrmsrl(MSR_IA32_PEBS_ENABLE, 0);
 	if (vmx->stale & STALE_L1D)
-		flush_l1d(vmx);
+		flush_l1d(&vmx->vcpu);
 	vmx->stale &= STALE_PEBS | STALE_L1D;
 }
 

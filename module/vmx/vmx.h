@@ -130,7 +130,7 @@ struct vmx_host_state {
  * @eoi_exits: EOI-exit bitmap
  * @pml: page of the page-modification log, or NULL (C)
  * @logging: vm->logging as of the last entry
- * @l1d_stale: the L1 data cache may hold something that the guest must not see
+ * @switches: the thread's context switches as of the last load
  */
 struct vmx_vcpu {
 	struct keel_vcpu vcpu;
@@ -159,7 +159,7 @@ struct vmx_vcpu {
 	u64 eoi_exits[4];
 	u64 *pml;
 	bool logging;
-	bool l1d_stale;
+	unsigned long switches;
 };
 
 static inline struct vmx_vcpu *to_vmx(struct keel_vcpu *vcpu)
