@@ -325,24 +325,33 @@ static void free_cpu_pages(void)
 
 		free_page((unsigned long)c->vmxon);
 		c->vmxon = NULL;
+		free_page((unsigned long)c->pml);
+		c->pml = NULL;
 	}
+}
+
+static void *page_near(int cpu)
+{
+	struct page *page = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
+
+	return page ? page_address(page) : NULL;
 }
 
 static int alloc_cpu_pages(void)
 {
-	struct page *page;
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
 		struct vmx_cpu *c = per_cpu_ptr(&vmx_cpus, cpu);
 
 		INIT_LIST_HEAD(&c->vcpus);
-		page = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
-		if (!page) {
+		c->vmxon = page_near(cpu);
+		if (vmx_caps.pml)
+			c->pml = page_near(cpu);
+		if (!c->vmxon || (vmx_caps.pml && !c->pml)) {
 			free_cpu_pages();
 			return -ENOMEM;
 		}
-		c->vmxon = page_address(page);
 		c->vmxon->revision = vmx_caps.revision;
 	}
 	return 0;

@@ -244,7 +244,7 @@ static void decode_pml_full(struct vmx_vcpu *vmx, struct keel_exit *exit)
 {
 	if ((qualification(exit) & EPT_NMI_UNBLOCKED) && exit->vectoring.type == KEEL_EVENT_NONE)
 		vmx_note_nmi_unblocked(vmx);
-	vmx_pml_drain(vmx);
+	vmx_pml_empty();
 	exit->reason = KEEL_EXIT_HOST_EVENT;
 }
 

@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The log of pages that the CPU makes dirty (SDM vol. 3, 'Page-Modification Logging'). */
-#include <linux/gfp.h>
 #include <linux/io.h>
+#include <linux/percpu.h>
 
 #include "vmx.h"
 
 #define PML_ENTRIES	(PAGE_SIZE / sizeof(u64))
 
-/* 0 or -ENOMEM; freed with the vCPU. */
-int vmx_pml_alloc(struct vmx_vcpu *vmx)
+/* vmx_pml_empty(): forget what is in it; the VMCS is current */
+void vmx_pml_empty(void)
 {
-	if (!vmx_caps.pml)
-		return 0;
-	vmx->pml = (u64 *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	return vmx->pml ? 0 : -ENOMEM;
+	vmcs_write(GUEST_PML_INDEX, PML_ENTRIES - 1);
 }
 
-/* The VMCS is current. */
-void vmx_pml_init(struct vmx_vcpu *vmx)
+/*
+ * vmx_pml_take(): the VMCS has become current on this CPU
+ *
+ * The page is the CPU's: what is logged is drained at each exit, so nobody leaves there what
+ * anybody wants to read.  What an index of before stands for now is another's.
+ */
+void vmx_pml_take(const struct vmx_cpu *cpu)
 {
-	if (!vmx->pml)
+	if (!cpu->pml)
 		return;
-	vmcs_write(PML_ADDRESS, virt_to_phys(vmx->pml));
-	vmcs_write(GUEST_PML_INDEX, PML_ENTRIES - 1);
+	vmcs_write(PML_ADDRESS, virt_to_phys(cpu->pml));
+	vmx_pml_empty();
 }
 
 /*
@@ -34,7 +36,7 @@ void vmx_pml_init(struct vmx_vcpu *vmx)
 void vmx_pml_follow(struct vmx_vcpu *vmx, bool logging)
 {
 	vmx->logging = logging;
-	vmcs_write(GUEST_PML_INDEX, PML_ENTRIES - 1);
+	vmx_pml_empty();
 }
 
 /*
@@ -45,12 +47,13 @@ void vmx_pml_follow(struct vmx_vcpu *vmx, bool logging)
  */
 void vmx_pml_drain(struct vmx_vcpu *vmx)
 {
+	const u64 *log = __this_cpu_read(vmx_cpus.pml);
 	u16 next = vmcs_read(GUEST_PML_INDEX) + 1;
 	unsigned int i;
 
 	if (next >= PML_ENTRIES)
 		return;
 	for (i = PML_ENTRIES; i-- > next;)
-		keel_dirty_mark_gpa(&vmx->vcpu, vmx->pml[i] & PAGE_MASK);
-	vmcs_write(GUEST_PML_INDEX, PML_ENTRIES - 1);
+		keel_dirty_mark_gpa(&vmx->vcpu, log[i] & PAGE_MASK);
+	vmx_pml_empty();
 }

@@ -73,6 +73,7 @@ void vmx_make_current_slowly(struct vmx_vcpu *vmx)
 	if (vmx->cpu == smp_processor_id()) {
 		vmx_vmptrld(__pa(vmx->vmcs));
 		cpu->current_vcpu = vmx;
+		vmx_pml_take(cpu);
 		return;
 	}
 	clear_everywhere(vmx);
@@ -82,6 +83,7 @@ void vmx_make_current_slowly(struct vmx_vcpu *vmx)
 	vmx_vmptrld(__pa(vmx->vmcs));
 	cpu->current_vcpu = vmx;
 	local_irq_restore(flags);
+	vmx_pml_take(cpu);
 	vmx_init_host_state(vmx);
 	vmx->stale |= STALE_EPT_TLB;
 }
@@ -118,7 +120,7 @@ static u32 cpu2_controls(struct vmx_vcpu *vmx)
 		bits &= ~SECONDARY_EXEC_ENABLE_VPID;
 	if (vmx_caps.ple && !(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_PAUSE))
 		bits |= SECONDARY_EXEC_PAUSE_LOOP_EXITING;
-	if (vmx->pml)
+	if (vmx_caps.pml)
 		bits |= SECONDARY_EXEC_ENABLE_PML;
 	if (vmx->use_tsc_aux)
 		bits |= SECONDARY_EXEC_ENABLE_RDTSCP;
@@ -182,7 +184,6 @@ static void write_constant_fields(struct vmx_vcpu *vmx)
 	/* With #PF out of the bitmap, these two let all of them through. */
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
-	vmx_pml_init(vmx);
 	if (vmx->vpid)
 		vmcs_write(VIRTUAL_PROCESSOR_ID, vmx->vpid);
 	if (vmx_caps.ple) {
@@ -229,7 +230,6 @@ static void init_vmcs(struct vmx_vcpu *vmx)
 static void free_pages_of(struct vmx_vcpu *vmx)
 {
 	vmx_vpid_free(vmx->vpid);
-	free_page((unsigned long)vmx->pml);
 	free_page((unsigned long)vmx->vmcs);
 	if (vmx->msr_bitmap)
 		vmx_msr_bitmap_free(vmx);
@@ -241,7 +241,7 @@ static int vmx_vcpu_create(struct keel_vcpu *vcpu)
 
 	vmx->cpu = -1;
 	vmx->vmcs = (struct vmcs *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!vmx->vmcs || vmx_msr_bitmap_alloc(vmx) || vmx_pml_alloc(vmx)) {
+	if (!vmx->vmcs || vmx_msr_bitmap_alloc(vmx)) {
 		free_pages_of(vmx);
 		return -ENOMEM;
 	}
@@ -388,7 +388,7 @@ static void vmx_prepare(struct keel_vcpu *vcpu)
 		open_dr(vmx, vcpu->dr_open);
 	if (unlikely(vmx->dr_opened))
 		set_debugreg(vcpu->dr6, 6);
-	if (unlikely(READ_ONCE(vcpu->vm->logging) != vmx->logging) && vmx->pml)
+	if (unlikely(READ_ONCE(vcpu->vm->logging) != vmx->logging) && vmx_caps.pml)
 		vmx_pml_follow(vmx, !vmx->logging);
 	if (vmx_caps.apicv && vcpu->lapic)
 		vmx_apicv_sync(vmx);
@@ -471,7 +471,7 @@ static void after_exit(struct vmx_vcpu *vmx)
 	if (vmx->sw.flags & SWITCH_SPEC_READ)
 		vcpu->sysmsr.spec_ctrl = vmx->sw.guest_spec;
 	vcpu->avail = STAYS_KNOWN;
-	if (unlikely(READ_ONCE(vcpu->vm->logging)) && vmx->pml)
+	if (unlikely(READ_ONCE(vcpu->vm->logging)) && vmx_caps.pml)
 		vmx_pml_drain(vmx);
 	if (unlikely(vmx->dr_opened)) {
 		unsigned long dr6;

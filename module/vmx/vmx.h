@@ -64,6 +64,7 @@ struct vmx_vcpu;
  * @vcpus: those whose VMCS is active here; interrupts off to change it, and at each moment
  *	fit to be walked forwards by an NMI
  * @vmxon: the region for VMXON
+ * @pml: page of the page-modification log, of the vCPU whose VMCS is current; or NULL
  * @gdt: the host's GDTR while a vCPU is loaded
  * @fs, @gs, @ds, @es, @ldt: its selectors that a VM exit does not bring back
  * @kernel_gs_base: user mode's GS base
@@ -75,6 +76,7 @@ struct vmx_cpu {
 	struct vmx_vcpu *current_vcpu;
 	struct list_head vcpus;
 	struct vmcs *vmxon;
+	u64 *pml;
 	struct desc_ptr gdt;
 	u16 fs, gs, ds, es, ldt;
 	unsigned long kernel_gs_base;
@@ -128,7 +130,6 @@ struct vmx_host_state {
  * @timer_armed: the preemption timer counts
  * @apicv_on: the controls say so; vcpu->apicv is what is wanted
  * @eoi_exits: EOI-exit bitmap
- * @pml: page of the page-modification log, or NULL (C)
  * @logging: vm->logging as of the last entry
  * @switches: the thread's context switches as of the last load
  */
@@ -157,7 +158,6 @@ struct vmx_vcpu {
 	bool timer_armed;
 	bool apicv_on;
 	u64 eoi_exits[4];
-	u64 *pml;
 	bool logging;
 	unsigned long switches;
 };
@@ -297,8 +297,8 @@ void vmx_load_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu);
 void vmx_put_msrs(struct vmx_vcpu *vmx, struct vmx_cpu *cpu);
 
 /* pml.c */
-int vmx_pml_alloc(struct vmx_vcpu *vmx);
-void vmx_pml_init(struct vmx_vcpu *vmx);
+void vmx_pml_take(const struct vmx_cpu *cpu);
+void vmx_pml_empty(void);
 void vmx_pml_follow(struct vmx_vcpu *vmx, bool logging);
 void vmx_pml_drain(struct vmx_vcpu *vmx);
 
