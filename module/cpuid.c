@@ -236,16 +236,13 @@ static void keel_cpuid_derive_caps(struct keel_cpuid *c)
 	for (i = 0; i < NCAPINTS; i++) {
 		const struct keel_cpuid_word *w = &keel_cpuid_words[i];
 		const struct kvm_cpuid_entry2 *e;
-		struct kvm_cpuid_entry2 copy;
 
 		c->caps[i] = 0;
 		if (!w->valid)
 			continue;
 		e = keel_cpuid_find(c, w->function, w->index);
-		if (!e)
-			continue;
-		copy = *e;
-		c->caps[i] = *keel_cpuid_reg(&copy, w->reg) & keel_cpuid_word_believed(i);
+		if (e)
+			c->caps[i] = keel_cpuid_value(e, w->reg) & keel_cpuid_word_believed(i);
 	}
 }
 

@@ -815,13 +815,7 @@ int keel_emulate(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 int keel_emul_create(struct keel_vcpu *vcpu)
 {
 	vcpu->emul = kzalloc(sizeof(*vcpu->emul), GFP_KERNEL_ACCOUNT);
-	if (!vcpu->emul)
-		return -ENOMEM;
-	if (keel_mmio_create(vcpu)) {
-		kfree(vcpu->emul);
-		return -ENOMEM;
-	}
-	return 0;
+	return vcpu->emul ? 0 : -ENOMEM;
 }
 
 void keel_emul_free(struct keel_vcpu *vcpu)

@@ -254,13 +254,12 @@ void keel_fpu_put(struct keel_vcpu *vcpu)
 	kernel_fpu_end();
 }
 
+/* The reset that follows sets it up. */
 int keel_fpu_create(struct keel_vcpu *vcpu)
 {
 	vcpu->fpu = kmem_cache_alloc(keel_fpu_cache, GFP_KERNEL_ACCOUNT);
 	if (!vcpu->fpu)
 		return -ENOMEM;
-	keel_fpu_init_image(vcpu->fpu);
-	vcpu->xcr0 = XFEATURE_MASK_FP;
 	return 0;
 }
 

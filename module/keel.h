@@ -358,7 +358,7 @@ struct keel_vcpu {
 	struct keel_pending_pio pio;
 	void *pio_data;				/* C: second page of the run mapping */
 	struct keel_emul_state *emul;		/* C */
-	struct keel_mmio *mmio;			/* C */
+	struct keel_mmio *mmio;			/* v: NULL before its first access */
 
 	/* paravirtual: v */
 	struct {
@@ -373,7 +373,6 @@ struct keel_vcpu {
 	} pv;
 
 	struct keel_vcpu_stats stats;		/* v, read by anyone: relaxed */
-	char stats_name[32];
 };
 
 /* ---- registers ------------------------------------------------------------------ */

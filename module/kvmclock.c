@@ -88,8 +88,36 @@ static bool keel_clock_track(struct keel_vm *vm)
 	return changed;
 }
 
+/*
+ * All vCPUs agreed with the first one when the reference point was taken, and each that does not
+ * any more has it judged again: so nothing changes if this one agrees now, and is not the first.
+ */
+static bool keel_clock_stays(struct keel_vcpu *vcpu)
+{
+	struct keel_kvmclock *c = &vcpu->vm->clock;
+	struct keel_vcpu *first;
+
+	if (!smp_load_acquire(&vcpu->vm->nr_vcpus))
+		return false;
+	first = vcpu->vm->vcpus[0];
+	return vcpu != first && READ_ONCE(c->use_master) &&
+	       READ_ONCE(c->epoch) == READ_ONCE(keel_suspend_epoch) &&
+	       vcpu->tsc.offset == READ_ONCE(first->tsc.offset) &&
+	       vcpu->tsc.ratio == READ_ONCE(first->tsc.ratio);
+}
+
 /**
- * keel_clock_retrack() - a vCPU's TSC has changed
+ * keel_clock_tsc_changed() - a vCPU's TSC has changed
+ * @vcpu: the vCPU
+ */
+void keel_clock_tsc_changed(struct keel_vcpu *vcpu)
+{
+	if (!keel_clock_stays(vcpu))
+		keel_clock_retrack(vcpu->vm);
+}
+
+/**
+ * keel_clock_retrack() - the vCPUs' TSCs, or the host's, may have changed
  * @vm: the VM
  */
 void keel_clock_retrack(struct keel_vm *vm)

@@ -253,7 +253,7 @@ int keel_mmio_again(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 {
 	struct mmio_insn *in;
 
-	if (exit->vectoring.type != KEEL_EVENT_NONE ||
+	if (!vcpu->mmio || exit->vectoring.type != KEEL_EVENT_NONE ||
 	    (exit->u.fault.access & (KEEL_ACC_FETCH | KEEL_ACC_GUEST_WALK | KEEL_ACC_RSVD)))
 		return KEEL_NOT_QUICK;
 	keel_need(vcpu, KEEL_R_RIP | KEEL_R_RSP | KEEL_R_RFLAGS | KEEL_R_SHADOW | KEEL_R_CS);
@@ -304,14 +304,22 @@ static void note_path(struct keel_vcpu *vcpu, struct mmio_insn *in,
  * @vcpu: the vCPU
  * @c: the emulator's context, which has decoded it
  * @path: the way to its bytes, if they were fetched; else its nr is 0
+ *
+ * The vCPU's own thread; may sleep.
  */
 void keel_mmio_note(struct keel_vcpu *vcpu, const struct emul_ctxt *c,
 		    const struct keel_gwalk_path *path)
 {
-	struct mmio_insn *in = insn_at(vcpu, c->rip);
+	struct mmio_insn *in;
 	u8 mask[16] = {};
 	int idx;
 
+	/* Many a vCPU never accesses any. */
+	if (!vcpu->mmio)
+		vcpu->mmio = kzalloc(sizeof(*vcpu->mmio), GFP_KERNEL_ACCOUNT);
+	if (!vcpu->mmio)
+		return;
+	in = insn_at(vcpu, c->rip);
 	in->mov.len = 0;
 	if (!emul_mov_of(c, &in->mov))
 		return;
@@ -322,12 +330,6 @@ void keel_mmio_note(struct keel_vcpu *vcpu, const struct emul_ctxt *c,
 	idx = srcu_read_lock(&vcpu->vm->srcu);
 	note_path(vcpu, in, path);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
-}
-
-int keel_mmio_create(struct keel_vcpu *vcpu)
-{
-	vcpu->mmio = kzalloc(sizeof(*vcpu->mmio), GFP_KERNEL_ACCOUNT);
-	return vcpu->mmio ? 0 : -ENOMEM;
 }
 
 void keel_mmio_free(struct keel_vcpu *vcpu)

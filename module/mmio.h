@@ -9,7 +9,6 @@ struct emul_ctxt;
 struct keel_exit;
 struct keel_vcpu;
 
-int keel_mmio_create(struct keel_vcpu *vcpu);
 void keel_mmio_free(struct keel_vcpu *vcpu);
 int keel_mmio_again(struct keel_vcpu *vcpu, const struct keel_exit *exit);
 void keel_mmio_note(struct keel_vcpu *vcpu, const struct emul_ctxt *c,

@@ -55,6 +55,11 @@ static inline u32 *keel_cpuid_reg(struct kvm_cpuid_entry2 *e, u8 reg)
 	}
 }
 
+static inline u32 keel_cpuid_value(const struct kvm_cpuid_entry2 *e, u8 reg)
+{
+	return *keel_cpuid_reg((struct kvm_cpuid_entry2 *)e, reg);
+}
+
 /* msr_spec.c */
 u64 keel_arch_capabilities(void);	/* of this host, for a guest */
 u64 keel_de_cfg(void);
@@ -93,6 +98,7 @@ void keel_hostclock_exit(void);
 
 /* kvmclock.c: a TSC changed: is the whole VM's clock still one? */
 void keel_clock_retrack(struct keel_vm *vm);
+void keel_clock_tsc_changed(struct keel_vcpu *vcpu);
 
 /* steal.c */
 int keel_steal_set(struct keel_vcpu *vcpu, u64 data, bool host);

@@ -183,6 +183,9 @@ int keel_stats_fd_vm(struct keel_vm *vm)
 
 int keel_stats_fd_vcpu(struct keel_vcpu *vcpu)
 {
-	return keel_stats_fd(vcpu->vm, "keel-vcpu-stats", vcpu->stats_name, keel_vcpu_stat,
+	char name[KEEL_STATS_NAME_SIZE];
+
+	snprintf(name, sizeof(name), "%s/vcpu-%d", vcpu->vm->stats_name, vcpu->id);
+	return keel_stats_fd(vcpu->vm, "keel-vcpu-stats", name, keel_vcpu_stat,
 			     ARRAY_SIZE(keel_vcpu_stat), &vcpu->stats);
 }

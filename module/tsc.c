@@ -52,7 +52,7 @@ u64 keel_guest_tsc(struct keel_vcpu *vcpu, u64 host_tsc)
 
 static void keel_tsc_put_offset(struct keel_vcpu *vcpu, u64 offset)
 {
-	/* Others compare it, see keel_clock_retrack(). */
+	/* Others compare it, see keel_clock_tsc_changed(). */
 	WRITE_ONCE(vcpu->tsc.offset, offset);
 	keel_dirty(vcpu, KEEL_R_TSC);
 }
@@ -68,7 +68,7 @@ static void keel_tsc_put_ref(struct keel_vcpu *vcpu)
 static void keel_tsc_changed(struct keel_vcpu *vcpu)
 {
 	keel_tsc_put_ref(vcpu);
-	keel_clock_retrack(vcpu->vm);
+	keel_clock_tsc_changed(vcpu);
 	keel_request(vcpu, KEEL_REQ_CLOCK);
 	if (vcpu->lapic)
 		keel_lapic_timer_restart(vcpu);

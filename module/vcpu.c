@@ -328,7 +328,6 @@ int keel_vcpu_create_fd(struct keel_vm *vm, u32 id)
 		kfree(vcpu);
 		return ret;
 	}
-	snprintf(vcpu->stats_name, sizeof(vcpu->stats_name), "%s/vcpu-%d", vm->stats_name, vcpu->id);
 	keel_vcpu_reset(vcpu, false);
 
 	ret = vcpu_publish(vm, vcpu);

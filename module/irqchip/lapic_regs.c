@@ -66,7 +66,7 @@ void lapic_regs_reset(void *page, bool keep_id)
 	u32 id = lapic_get(page, LAPIC_ID);
 	unsigned int reg;
 
-	memset(page, 0, LAPIC_PAGE_SIZE);
+	memset(page, 0, LAPIC_REGS_SIZE);
 	if (keep_id)
 		lapic_set(page, LAPIC_ID, id);
 	lapic_set(page, LAPIC_DFR, LAPIC_DFR_FLAT);

@@ -45,6 +45,7 @@ enum keel_lapic_reg {
 };
 
 #define LAPIC_PAGE_SIZE		4096
+#define LAPIC_REGS_SIZE		0x400	/* the rest of the page is reserved, and stays 0 */
 #define LAPIC_SVR_ENABLE	BIT(8)
 #define LAPIC_SVR_FOCUS_OFF	BIT(9)
 #define LAPIC_SVR_NO_EOI_BCAST	BIT(12)
