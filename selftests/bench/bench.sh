@@ -4,7 +4,7 @@
 # prints a table for each host. Variables:
 #   HOSTS='intel amd intel-mitigated amd-mitigated'   emulated ones of lib.sh (default: all four);
 #             native: this machine, which must have the hardware, and root must start it
-#   ROWS='...'  only these, of `bench --list` and boot_ticks, boot_outside, boot_exits
+#   ROWS='...'  only these, of `bench --list` and boot_ticks, boot_outside, boot_exits, boot_huge_pages
 #   BOOT=0    not the Debian guest's boot, which takes longest
 #   ROUNDS=N  turns of each device for a row (default 2; native 9)
 #   CHECK=1   compare with Documentation/performance.csv; fails where a row is worse by more than 5%
@@ -62,7 +62,7 @@ jobs_of_hosts()
 	local h
 	if [ "$BOOT" != 0 ] && [ "$HOSTS" != native ]; then
 		for h in $HOSTS; do
-			! wanted boot_exits boot_outside || echo "exits:$h"
+			! wanted boot_exits boot_outside boot_huge_pages || echo "exits:$h"
 			! wanted boot_ticks || echo "times:$h"
 		done
 	fi

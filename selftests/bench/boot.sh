@@ -5,7 +5,7 @@
 #   times   boot_ticks: from the launcher's start to its end, without what the host idled
 #   exits   boot_exits, and boot_outside: the ticks outside the guest; both also by the CPU's exit
 #           reasons, as boot_exits/REASON and boot_outside/REASON. By tracing, hence not in the same
-#           boot; what that adds is taken off again.
+#           boot; what that adds is taken off again. And boot_huge_pages.
 #   --devices 'D...'  (default: those that can do it there)
 #   --module FILE, --launcher FILE, --bench FILE
 #   --log FILE        keep the host's kernel log there

@@ -69,6 +69,7 @@ FNR == 1 {
 	add_row("boot_ticks", "ticks")
 	add_row("boot_outside", "ticks")
 	add_row("boot_exits", "exits")
+	add_row("boot_huge_pages", "pages")
 }
 
 $1 == "figure" {

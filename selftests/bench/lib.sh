@@ -7,7 +7,7 @@ BENCH=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 TABLE=$TOP/Documentation/performance.csv
 CSV_HEAD=host,mitigations,row,unit,kvm,keel,ratio
-BOOT_ROWS="boot_ticks boot_outside boot_exits"
+BOOT_ROWS="boot_ticks boot_outside boot_exits boot_huge_pages"
 
 # Bochs's instructions a millisecond. With few of them the host's own timer is a good part of what a
 # row takes, and most of a guest's exits are for its timer; real CPUs have ten times as many.

@@ -78,6 +78,7 @@ END {
 		"what the host idled"
 	meaning["boot_outside"] = "the same, outside the guest: the launcher's work included"
 	meaning["boot_exits"] = "exits of the same boot"
+	meaning["boot_huge_pages"] = "huge pages that the host cleared in it; each takes what populate_2m takes"
 	print "\n" stamp
 	table("off")
 	table("default")
