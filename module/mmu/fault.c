@@ -339,10 +339,6 @@ static int handle(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 
 	if (!find_slot(vcpu, gpa, access, &f, &ret))
 		return ret;
-	f.seq = READ_ONCE(vcpu->vm->tdp.notify_seq);
-	/* Before the host's tables are read. */
-	smp_rmb();
-
 	/*
 	 * keel_mmu_fault_quick() has looked before, and most often found nothing.  A read of
 	 * nothing brings the zero page, which wants get_user_pages().
@@ -352,6 +348,9 @@ static int handle(struct keel_vcpu *vcpu, gpa_t gpa, u32 access)
 		if (ret != -ENOENT)
 			return ret;
 	}
+	f.seq = READ_ONCE(vcpu->vm->tdp.notify_seq);
+	/* Before the host's tables are read. */
+	smp_rmb();
 	ret = get_page_of(&f);
 	if (ret == -EHWPOISON) {
 		/* As if the thread had touched it: the client tells its guest. */

@@ -12,6 +12,7 @@
  */
 #include <linux/mm.h>
 #include <linux/page-flags.h>
+#include <linux/pagemap.h>
 #include <linux/pgtable.h>
 
 #include "../compat.h"
@@ -38,10 +39,22 @@ static __always_inline kvm_pfn_t entry_pfn(u64 entry, int level)
 	return (entry & (level == KEEL_TDP_4K ? PTE_PFN_MASK : PHYSICAL_PMD_PAGE_MASK)) >> PAGE_SHIFT;
 }
 
-/* Secret memory has left the kernel's own map, and must not be given to guests: it is none of these. */
+/*
+ * Secret memory has left the kernel's own map, and must not be given to guests.  It belongs to a
+ * file whose pages may not be evicted; other such files (ramfs, SHM_LOCK) are get_user_pages()'s
+ * as well.  A page keeps its file while it is mapped.
+ */
+static bool is_of_file(const struct page *page)
+{
+	struct address_space *mapping = READ_ONCE(page->mapping);
+
+	return mapping && !((unsigned long)mapping & PAGE_MAPPING_FLAGS) &&
+	       !mapping_unevictable(mapping);
+}
+
 static __always_inline bool is_common(struct page *page)
 {
-	return likely(PageAnon(page)) || PageLRU(page) || PageCompound(page);
+	return likely(PageAnon(page)) || PageCompound(page) || is_of_file(page);
 }
 
 /*

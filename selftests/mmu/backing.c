@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Kinds of memory behind a slot: small and huge pages, files, shared and private. */
+#include <sys/syscall.h>
 #include <linux/mman.h>
 #include "harness.h"
 
@@ -209,6 +210,35 @@ TEST_F(backing, private_file)
 	ASSERT_EQ(8, pwrite(fd, &val, 8, 0));
 	ASSERT_DONE(self->v);
 	EXPECT_EQ(0x1112, seen);
+}
+
+static void guest_read(u64 gpa)
+{
+	seen = MMIO(u64, gpa);
+	guest_done();
+}
+
+/*
+ * Secret memory beside memory that the guest has already; by now the kernel has noted its pages as
+ * some of its own, which it does by fifteens.
+ */
+TEST_F(backing, secret_memory)
+{
+	int fd = syscall(__NR_memfd_secret, 0);
+	u8 *mem;
+
+	if (fd < 0)
+		SKIP(return, "the kernel has no memfd_secret()");
+	ASSERT_EQ(0, ftruncate(fd, 64 * PAGE));
+	mem = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	memset(mem, 0x55, 64 * PAGE);
+	ASSERT_EQ(0, vm_slot(self->vm, 2, 0, GPA, PAGE, map_anon(PAGE)));
+	ASSERT_EQ(0, vm_slot(self->vm, 3, 0, GPA + PAGE, 64 * PAGE, mem));
+	vcpu_long(self->v, guest_read, GPA);
+	ASSERT_DONE(self->v);
+	vcpu_long(self->v, guest_read, GPA + PAGE);
+	EXPECT_EQ(EFAULT, vcpu_run(self->v));
 }
 
 TEST_MAIN

@@ -38,7 +38,8 @@ set -u
 
 host=amd-tcg kernel=cloud device=none cpu='' khz='' smp=2 mem=1024 timeout=300 stall='' module=$TOP/module/keel.ko
 keel_params='' kvm_params='' append='' icount='' log='' allow='' interactive='' winsize='' kmemleak='' trace=''
-files=() drives=() kernel_words=
+# Secret memory for mmu/backing.
+files=() drives=() kernel_words=secretmem.enable=1
 
 usage()
 {
@@ -109,7 +110,7 @@ prepare()
 	cloud)	kdir=$("$TESTHOST/fetch.sh" kernel) || exit 125 ;;
 	debug)
 		kdir=$("$TESTHOST/fetch.sh" debug) || exit 125
-		kernel_words=kmemleak=${kmemleak:-off} ;;
+		kernel_words+=" kmemleak=${kmemleak:-off}" ;;
 	*)	die "no such kernel: $kernel" ;;
 	esac
 	vmlinuz=$(echo "$kdir"/boot/vmlinuz-*)
