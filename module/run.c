@@ -187,12 +187,15 @@ static __always_inline void enter_once(struct keel_vcpu *vcpu, struct keel_exit 
 		trace_keel_exit(vcpu->id, keel_rip(vcpu), exit);
 }
 
+/* The scheduler's wish, a signal, or work that is to be done at once (io_uring's). */
+#define ENDS_QUICK	(_TIF_NEED_RESCHED | _TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL)
+
 /*
  * Enter, and handle the exits that need no more than that, with interrupts off all the time.
  * The mode stays IN_GUEST.  What comes meanwhile for this thread or this CPU comes with an
  * interrupt, which ends the guest's next run right after the entry; what the handlers
- * themselves bring up is a request (keel_vcpu_kick() makes one), or a thread that they have
- * woken and that is to run here.
+ * themselves bring up is a request (keel_vcpu_kick() makes one), a thread that they have woken
+ * and that is to run here, or something for this thread by a waiter on an eventfd.
  */
 static int run_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
@@ -206,7 +209,7 @@ static int run_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
 			enter_once(vcpu, exit);
 			ret = keel_handle_quickly(vcpu, exit);
 		} while (ret == KEEL_RESUME && --left && !READ_ONCE(vcpu->requests) &&
-			 !need_resched());
+			 !(read_thread_flags() & ENDS_QUICK));
 	}
 	static_call_cond(keel_finish)(vcpu);
 	return ret;

@@ -214,12 +214,16 @@ void vmx_stop_host_perf(struct vmx_vcpu *vmx)
 /* vmx_resume_host_perf(): undo it; by itself before an NMI of a counter is served */
 void vmx_resume_host_perf(struct vmx_vcpu *vmx)
 {
-	const struct vmx_host_perf *perf = &vmx->perf;
+	struct vmx_host_perf *perf = &vmx->perf;
 
-	if (unlikely(perf->debugctl))
+	/* Once: what an NMI's handler changes after that stays. */
+	if (unlikely(perf->debugctl)) {
 		wrmsrl(MSR_IA32_DEBUGCTLMSR, perf->debugctl);
+		perf->debugctl = 0;
+	}
 	if (unlikely(perf->pebs)) {
 		wrmsrl(MSR_IA32_PEBS_ENABLE, perf->pebs);
+		perf->pebs = 0;
 		vmx->stale &= ~STALE_PEBS;
 	}
 }
