@@ -282,6 +282,18 @@ static inline void keel_l1d_clear_touched(void)
 {
 	kvm_clear_cpu_l1tf_flush_l1d();
 }
+
+/* l1tf=off, or no mitigations at all. */
+static inline bool keel_l1tf_ignored(void)
+{
+	return l1tf_mitigation == L1TF_MITIGATION_OFF;
+}
+
+/* l1tf=full: at each entry, whatever ran before it. */
+static inline bool keel_l1tf_full(void)
+{
+	return l1tf_mitigation >= L1TF_MITIGATION_FULL;
+}
 #else
 static inline bool keel_l1d_touched(void)
 {
@@ -290,6 +302,16 @@ static inline bool keel_l1d_touched(void)
 
 static inline void keel_l1d_clear_touched(void)
 {
+}
+
+static inline bool keel_l1tf_ignored(void)
+{
+	return cpu_mitigations_off();
+}
+
+static inline bool keel_l1tf_full(void)
+{
+	return false;
 }
 #endif
 

@@ -34,7 +34,7 @@ MODULE_PARM_DESC(preemption_timer, "Intel: serve TSC deadlines by the VMX-preemp
 
 static int use_l1d_flush = -1;
 module_param_named(l1d_flush, use_l1d_flush, int, 0444);
-MODULE_PARM_DESC(l1d_flush, "Intel: flush the L1 data cache before guests run: 1 yes, 0 no, -1 on CPUs with L1TF (default)");
+MODULE_PARM_DESC(l1d_flush, "Intel: flush the L1 data cache before guests run: 2 always, 1 after what may need it, 0 never, -1 as the host's l1tf= says (default)");
 
 static int use_nx_large = -1;
 module_param_named(nx_huge_pages, use_nx_large, int, 0444);
@@ -264,17 +264,19 @@ static void find_invalidation(u64 cap)
 }
 
 /* The CPU says by itself where a VM entry need not flush, be it that a hypervisor below does. */
-static bool l1d_flush_needed(void)
+static enum vmx_l1d_flush l1d_flush_needed(void)
 {
 	u64 caps = 0;
 
 	if (use_l1d_flush >= 0)
-		return use_l1d_flush;
-	if (!boot_cpu_has_bug(X86_BUG_L1TF) || cpu_mitigations_off())
-		return false;
+		return min_t(int, use_l1d_flush, L1D_FLUSH_ALWAYS);
+	if (!boot_cpu_has_bug(X86_BUG_L1TF) || keel_l1tf_ignored())
+		return L1D_FLUSH_NEVER;
 	if (boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES))
 		rdmsrl_safe(MSR_IA32_ARCH_CAPABILITIES, &caps);
-	return !(caps & ARCH_CAP_SKIP_VMENTRY_L1DFLUSH);
+	if (caps & ARCH_CAP_SKIP_VMENTRY_L1DFLUSH)
+		return L1D_FLUSH_NEVER;
+	return keel_l1tf_full() ? L1D_FLUSH_ALWAYS : L1D_FLUSH_IF_STALE;
 }
 
 /* One page cached with two sizes, by a guest's leave, is a machine check of the host's. */

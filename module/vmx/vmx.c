@@ -351,7 +351,7 @@ static void arm_timer(struct vmx_vcpu *vmx)
  */
 static void flush_l1d(struct keel_vcpu *vcpu)
 {
-	if (!vcpu->l1d_stale && !keel_l1d_touched())
+	if (!vcpu->l1d_stale && !keel_l1d_touched() && vmx_caps.l1d_flush != L1D_FLUSH_ALWAYS)
 		return;
 	vcpu->l1d_stale = false;
 	keel_l1d_clear_touched();

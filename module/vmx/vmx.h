@@ -42,7 +42,7 @@ enum vmx_ctl {
  * @spec_ctrl, @ibpb: the CPU has these MSRs
  * @debugctl: the CPU has this MSR; an emulated one may not
  * @pebs: host counters may write records to memory
- * @l1d_flush: the L1 data cache must not show the host's data to a guest (L1TF)
+ * @l1d_flush: before which entries the L1 data cache is emptied of the host's data (L1TF)
  */
 struct vmx_caps {
 	u32 pin, cpu, cpu2, exit, entry;
@@ -51,7 +51,8 @@ struct vmx_caps {
 	bool tpr_shadow, apicv, preempt_timer, ple, pml, tsc_scaling, encls;
 	bool rdtscp, invpcid, waitpkg, rdrand_exit, rdseed_exit;
 	u8 timer_shift;
-	bool spec_ctrl, ibpb, debugctl, pebs, l1d_flush;
+	bool spec_ctrl, ibpb, debugctl, pebs;
+	enum vmx_l1d_flush { L1D_FLUSH_NEVER, L1D_FLUSH_IF_STALE, L1D_FLUSH_ALWAYS } l1d_flush;
 };
 extern struct vmx_caps vmx_caps;
 
