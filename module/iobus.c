@@ -89,21 +89,25 @@ int keel_bus_read_inside(struct keel_vcpu *vcpu, enum keel_bus_idx idx, gpa_t ad
  * @addr: guest physical address or port
  * @len: bytes of the access
  * @val: the value
+ *
+ * Return: as keel_bus_write(), or KEEL_BUS_SIGNALLED.
  */
 int keel_bus_write_inside(struct keel_vcpu *vcpu, enum keel_bus_idx idx, gpa_t addr, int len,
 			  const void *val)
 {
 	const struct keel_bus *bus = bus_of(vcpu->vm, idx);
 	struct keel_iodev *dev;
-	int i;
+	int i, ret;
 
 	if (idx == KEEL_BUS_MMIO && keel_lapic_mmio_match(vcpu, addr))
 		return keel_lapic_mmio_write(vcpu, addr, len, val);
 	for (i = next_match(bus, upper_bound(bus, addr), addr, len); i >= 0;
 	     i = next_match(bus, i, addr, len)) {
 		dev = READ_ONCE(bus->range[i].dev);
-		if (dev && dev->ops->write && !dev->ops->write(vcpu, dev, addr, len, val))
-			return 0;
+		ret = dev && dev->ops->write ? dev->ops->write(vcpu, dev, addr, len, val) :
+					       -EOPNOTSUPP;
+		if (ret >= 0)
+			return ret;
 	}
 	return -EOPNOTSUPP;
 }
@@ -145,7 +149,7 @@ int keel_bus_write(struct keel_vcpu *vcpu, enum keel_bus_idx bus, gpa_t addr, in
 	idx = srcu_read_lock(&vcpu->vm->srcu);
 	ret = keel_bus_write_inside(vcpu, bus, addr, len, val);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	return ret;
+	return min(ret, 0);
 }
 
 /* ---- changes ----------------------------------------------------------------------- */

@@ -11,8 +11,13 @@ struct keel_iodev;
 
 enum keel_bus_idx { KEEL_BUS_PIO, KEEL_BUS_MMIO, KEEL_NR_BUSES };
 
-/* @read, @write (either may be NULL): 0 if the access was the device's, -EOPNOTSUPP if not (the next one is
- * asked). Called inside vm->srcu, may not sleep. */
+/* An eventfd for writes of any length has been signalled: nothing but the address was looked at. */
+#define KEEL_BUS_SIGNALLED	1
+
+/*
+ * @read, @write (either may be NULL): 0 if the access was the device's, -EOPNOTSUPP if not (the next
+ * one is asked); @write also KEEL_BUS_SIGNALLED.  Called inside vm->srcu, may not sleep.
+ */
 struct keel_iodev_ops {
 	int (*read)(struct keel_vcpu *vcpu, struct keel_iodev *dev, gpa_t addr, int len, void *val);
 	int (*write)(struct keel_vcpu *vcpu, struct keel_iodev *dev, gpa_t addr, int len,

@@ -47,7 +47,7 @@ static int ioeventfd_write(struct keel_vcpu *vcpu, struct keel_iodev *dev, gpa_t
 	if (!p->wildcard && value_of(val, len) != p->datamatch)
 		return -EOPNOTSUPP;
 	keel_eventfd_signal(p->ctx);
-	return 0;
+	return p->len || !p->wildcard ? 0 : KEEL_BUS_SIGNALLED;
 }
 
 /* Without a read: reads are user space's. */

@@ -160,7 +160,7 @@ static bool same_insn(struct keel_vcpu *vcpu, struct mmio_insn *in, const struct
 	slots = keel_slots(vcpu->vm);
 	if (!in->nr || in->generation != slots->generation)
 		return false;
-	keel_need(vcpu, KEEL_R_CR3 | KEEL_R_CR4);
+	/* A write of LA57 exits: the vcpu's copy is the newest. */
 	if (in->levels != (vcpu->cr4 & X86_CR4_LA57 ? 5 : 4) || !move_root(vcpu, slots, in))
 		return false;
 	pkru = keel_fpu_user_begin(vcpu);
@@ -203,17 +203,21 @@ static int mov_to_user(struct keel_vcpu *vcpu, const struct emul_mov *mov, gpa_t
 static int store(struct keel_vcpu *vcpu, const struct emul_mov *mov, gpa_t gpa)
 {
 	u64 val = emul_mov_stored(mov, (u64 *)vcpu->gpr);
+	int ret;
 
 	trace_keel_mmio(true, gpa, mov->mem_bytes, val);
-	if (!keel_bus_write_inside(vcpu, KEEL_BUS_MMIO, gpa, mov->mem_bytes, &val))
-		return keel_skip(vcpu, mov->len);
-	return mov_to_user(vcpu, mov, gpa, val);
+	ret = keel_bus_write_inside(vcpu, KEEL_BUS_MMIO, gpa, mov->mem_bytes, &val);
+	/* Emulation it is, if a short one; but a mere signal is none, as in stock KVM. */
+	if (ret != KEEL_BUS_SIGNALLED)
+		vcpu->l1d_stale = true;
+	return ret < 0 ? mov_to_user(vcpu, mov, gpa, val) : keel_skip(vcpu, mov->len);
 }
 
 static int load(struct keel_vcpu *vcpu, const struct emul_mov *mov, gpa_t gpa)
 {
 	u64 val = 0;
 
+	vcpu->l1d_stale = true;
 	if (keel_bus_read_inside(vcpu, KEEL_BUS_MMIO, gpa, mov->mem_bytes, &val)) {
 		trace_keel_mmio(false, gpa, mov->mem_bytes, 0);
 		return mov_to_user(vcpu, mov, gpa, 0);
@@ -256,7 +260,9 @@ int keel_mmio_again(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 	if (!vcpu->mmio || exit->vectoring.type != KEEL_EVENT_NONE ||
 	    (exit->u.fault.access & (KEEL_ACC_FETCH | KEEL_ACC_GUEST_WALK | KEEL_ACC_RSVD)))
 		return KEEL_NOT_QUICK;
-	keel_need(vcpu, KEEL_R_RIP | KEEL_R_RSP | KEEL_R_RFLAGS | KEEL_R_SHADOW | KEEL_R_CS);
+	/* In one go. */
+	keel_need(vcpu, KEEL_R_RIP | KEEL_R_RSP | KEEL_R_RFLAGS | KEEL_R_SHADOW | KEEL_R_MODE |
+			KEEL_R_CR3);
 	in = insn_at(vcpu, vcpu->rip);
 	if (in->rip != vcpu->rip || !in->mov.len || !keel_64bit(vcpu) ||
 	    !is_operand(vcpu, &in->mov, exit) || !same_insn(vcpu, in, exit))
@@ -264,8 +270,6 @@ int keel_mmio_again(struct keel_vcpu *vcpu, const struct keel_exit *exit)
 
 	vcpu->stats.mmio_exits++;
 	vcpu->stats.insn_emulation++;
-	/* Emulation it is, if a short one. */
-	vcpu->l1d_stale = true;
 	return in->mov.store ? store(vcpu, &in->mov, exit->u.fault.gpa) :
 			       load(vcpu, &in->mov, exit->u.fault.gpa);
 }
