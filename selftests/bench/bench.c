@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -96,6 +97,8 @@ static int run_row(const struct bench_row *row)
 	fflush(stdout);
 	pid = fork();
 	if (!pid) {
+		/* Whoever ends the parent (a limit, Ctrl-C) means this. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		figure = row->run();
 		if (figure == NOT_HERE)
 			printf("%s -\n", row->name);

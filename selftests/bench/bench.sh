@@ -3,7 +3,8 @@
 # `make bench`: measures stock KVM and keel side by side, in the same boot of the same host, and
 # prints a table for each host. Variables:
 #   HOSTS='intel amd intel-mitigated amd-mitigated'   emulated ones of lib.sh (default: all four);
-#             native: this machine, which must have the hardware, and root must start it
+#             native: this machine, which must have the hardware, and root must start it (the
+#             default there, if its kernel's headers are installed)
 #   ROWS='...'  only these, of `bench --list` and boot_ticks, boot_outside, boot_exits, boot_huge_pages
 #   BOOT=0    not the Debian guest's boot, which takes longest
 #   ROUNDS=N  turns of each device for a row (default 2; native 9)
@@ -17,6 +18,21 @@ set -u
 RUN=$CACHE/bench
 EVERY_HOST="intel amd intel-mitigated amd-mitigated"
 [ "${HOST:-}" != native ] || HOSTS=${HOSTS:-native}
+# As 0 they are not wanted.
+for v in CHECK UPDATE RESUME; do
+	[ "${!v:-0}" != 0 ] || unset $v
+done
+
+# This machine, if it has all that it takes.
+is_fit()
+{
+	grep -qwE 'svm|vmx' /proc/cpuinfo && [ "$(id -u)" = 0 ] && [ -w /dev/kvm ] &&
+		[ -e "/lib/modules/$(uname -r)/build/Makefile" ] && ! grep -qw hypervisor /proc/cpuinfo
+}
+
+if [ -z "${HOSTS:-}${CHECK:-}${UPDATE:-}" ] && is_fit; then
+	HOSTS=native
+fi
 HOSTS=${HOSTS:-$EVERY_HOST}
 ROWS=${ROWS:-}
 BOOT=${BOOT:-1}
@@ -99,6 +115,7 @@ check_words()
 		host_of "$h"
 		[ "$h" != native ] || [ "$HOSTS" = native ] || die "native runs alone, not beside emulators"
 	done
+	[ "$HOSTS" != native ] || [ -z "${CHECK:-}" ] || die "native: the table has no figures of this machine"
 	[ -z "${UPDATE:-}" ] || { [ -z "$ROWS" ] && [ "$BOOT" != 0 ] && [ "$HOSTS" = "$EVERY_HOST" ]; } ||
 		die "UPDATE=1 takes a whole run: without HOSTS=, ROWS= and BOOT=0"
 }
@@ -124,6 +141,9 @@ say_where()
 	fi
 	grep -qwE 'svm|vmx' /proc/cpuinfo || die "native: this CPU shows neither SVM nor VMX"
 	[ "$(id -u)" = 0 ] || die "native: only root can load the module"
+	[ ! -e /dev/keel ] || die "native: keel is loaded already; rmmod keel first"
+	[ -e "/lib/modules/$(uname -r)/build/Makefile" ] ||
+		die "native: the headers of this kernel are not installed (linux-headers-$(uname -r))"
 	[ -r /dev/kvm ] && [ -w /dev/kvm ] || die "native: no usable /dev/kvm to compare with"
 	msg HOST "this machine: cycles of the TSC, pinned, medians of $ROUNDS; without the guest's boot"
 }
@@ -162,6 +182,8 @@ prepare()
 		"$TESTHOST/deps.sh" build run test && "$TESTHOST/fetch.sh" kernel >/dev/null || exit 1
 	fi
 	mkdir -p "$RUN"
+	exec 8>"$RUN/lock"
+	flock -n 8 || die "another run measures with this cache ($CACHE)"
 	in_progress "build the module" build_modules >&2 || exit 1
 	in_progress "build the programs" build_programs >&2 || exit 1
 	check_rows
@@ -172,10 +194,8 @@ prepare()
 	key=$(cat "$RUN"/{*.ko,bench,keel} "$BENCH"/*.sh "$BENCH"/*in-host | cksum | tr ' ' -)
 }
 
-# The module of a machine of its own, if nobody has loaded one.
 load_native()
 {
-	[ ! -e /dev/keel ] || return 0
 	insmod "$RUN/keel.ko" || die "native: this machine does not take the module"
 	loaded=1
 }
@@ -202,7 +222,7 @@ one_job()
 	fi
 	rm -f "$file".{key,out,log}
 	msg START "$1"
-	if "$0" --job "$1" >"$file.out" 2>"$file.err" </dev/null; then
+	if "$0" --job "$1" >"$file.out" 2>"$file.err" </dev/null 8>&-; then
 		echo "$of" >"$file.key"
 		msg END "$1 ($((SECONDS - started)) s)"
 	else
@@ -214,7 +234,7 @@ one_job()
 
 run_jobs()
 {
-	local j pid pids=() status=0
+	local j status=0
 	# With job control each one has a process group of its own.
 	set -m
 	for j in "$@"; do
@@ -222,12 +242,13 @@ run_jobs()
 			sleep 0.5
 		done
 		one_job "$j" &
-		pids+=($!)
 	done
-	for pid in "${pids[@]}"; do
-		wait "$pid" || status=1
-	done
+	wait
 	set +m
+	# Not by their process numbers: those come round again within such a run.
+	for j in "$@"; do
+		[ -e "$RUN/${j/:/-}.key" ] || status=1
+	done
 	return $status
 }
 
@@ -269,6 +290,18 @@ command_line()
 	echo "$line"
 }
 
+# Rows that a host should have and has not: `-` is a figure, none at all is not.
+missing()
+{
+	local h row
+	for h in $HOSTS; do
+		host_of "$h"
+		for row in $(rows_of_bench) $BOOT_ROWS; do
+			grep -q "^$host,$mitigations,$row," "$RUN/bench.csv" || echo "$row on $h"
+		done
+	done
+}
+
 update()
 {
 	local docs=$TOP/Documentation bochs kernel
@@ -294,8 +327,9 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 [ "$HOSTS" != native ] || load_native
 status=0
-# shellcheck disable=SC2046
-run_jobs $(jobs_of_hosts) || status=1
+jobs=$(jobs_of_hosts)
+[ -n "$jobs" ] || die "nothing to measure with ROWS='$ROWS' BOOT='$BOOT' HOSTS='$HOSTS'"
+run_jobs $jobs || status=1
 collect >"$RUN/bench.csv"
 echo "$today, $of_commit: $(command_line)"
 awk -f "$BENCH/table.awk" "$RUN/bench.csv"
@@ -311,6 +345,8 @@ if [ -n "${CHECK:-}" ]; then
 	fi
 fi
 if [ -n "${UPDATE:-}" ]; then
+	lack=$(missing)
+	[ -z "$lack" ] || die "not put into Documentation/, there is no figure for:" $lack
 	[ $status = 0 ] || die "not put into Documentation/: not all was measured, or not well"
 	update
 fi

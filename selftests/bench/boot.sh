@@ -7,7 +7,7 @@
 #           reasons, as boot_exits/REASON and boot_outside/REASON. By tracing, hence not in the same
 #           boot; what that adds is taken off again. And boot_huge_pages.
 #   --devices 'D...'  (default: those that can do it there)
-#   --module FILE, --launcher FILE, --bench FILE
+#   --module FILE, --launcher FILE, --bench FILE   (default: where make leaves them)
 #   --log FILE        keep the host's kernel log there
 # What the guest says goes to stderr. Status: 0 if every boot ended well.
 set -u
@@ -124,4 +124,4 @@ take_figures()
 	--file "$work/tsc:keel/tsc" --file "$bench:keel/bench" --file "$work/script.img:keel/script.img" \
 	--file "$BENCH/boot-in-host:keel/boot" -- \
 	sh /keel/boot "$what" "$KHZ" "$devices" "$append" </dev/null | tr -d '\r' | take_figures
-exit "${PIPESTATUS[0]}"
+exit $((PIPESTATUS[0] | PIPESTATUS[2]))

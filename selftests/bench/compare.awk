@@ -33,13 +33,16 @@ NR == FNR {
 }
 
 was == "none" {
-	print (tap ? "ok - " $3 " # SKIP not in the table: " $6 " " $4 : where ": not in the table")
+	if (tap)
+		fail($3 ": not in the table: " $6 " " $4)
+	else
+		print where ": not in the table"
 	next
 }
 
 was == "-" {
 	if (tap)
-		print "ok - " $3 " # SKIP no figure in the table: " $6 " " $4
+		fail($3 ": no figure in the table: " $6 " " $4)
 	next
 }
 

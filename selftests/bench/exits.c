@@ -115,6 +115,11 @@ static u64 row_mmio_eventfd(void)
 	return with_eventfd(guest_mmio, MMIO_GPA, 4, 0);
 }
 
+static u64 row_mmio_eventfd_any(void)
+{
+	return with_eventfd(guest_mmio, MMIO_GPA, 0, 0);
+}
+
 /* ---- what must not exit ----------------------------------------------------------- */
 
 static u64 without_exits(void (*fn)())
@@ -164,6 +169,8 @@ const struct bench_row exit_rows[] = {
 	{ "pio_eventfd", "ticks", "OUT to an ioeventfd", row_pio_eventfd },
 	{ "mmio_user", "ticks", "write to MMIO that user space answers, and back", row_mmio_user },
 	{ "mmio_eventfd", "ticks", "write to MMIO with an ioeventfd", row_mmio_eventfd },
+	{ "mmio_eventfd_any", "ticks", "the same with one for writes of any length",
+	  row_mmio_eventfd_any },
 	{ "invlpg", "ticks", "INVLPG; fails if it exits", row_invlpg },
 	{ "cr3_load", "ticks", "MOV to CR3; fails if it exits", row_cr3_load },
 	{ }

@@ -22,7 +22,10 @@ host_of()
 	case $1 in
 	intel|intel-mitigated)	host=intel-bochs ;;
 	amd|amd-mitigated)	host=amd-bochs ;;
-	native)			host=native; args=(); return ;;
+	native)
+		host=native args=()
+		! grep -qw mitigations=off /proc/cmdline || mitigations=off
+		return ;;
 	*)	die "no such host: $1 (intel, amd, intel-mitigated, amd-mitigated, native)" ;;
 	esac
 	# Bochs logs dirty pages with the low bits of their addresses, at which stock KVM warns.

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -13,6 +14,7 @@
 
 #define CREATE_ROUNDS	(TRACED_ROUND + 1)
 #define CREATE_WARM_UP	2
+#define BUSY_ROUNDS	32
 #define VM_SIZE		PAGE_1G
 
 /* All there is before a guest's kernel is loaded. */
@@ -58,6 +60,55 @@ static u64 create_row(void (*fn)(unsigned int, u8 *), unsigned int nr)
 	return median(&samples);
 }
 
+/*
+ * What this CPU has run other than its idle thread, in ns.  The kernel adds a thread's time as that
+ * gives up the CPU.
+ */
+static u64 busy_ns(void)
+{
+	FILE *f = fopen("/proc/schedstat", "r");
+	char line[256];
+	u64 busy;
+
+	usleep(50000);
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "cpu0 %*u %*u %*u %*u %*u %*u %lu", &busy) == 1) {
+			fclose(f);
+			return busy;
+		}
+	}
+	die("no CPU time in /proc/schedstat");
+}
+
+static u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000UL + t.tv_nsec;
+}
+
+/* Where there is one CPU: on others, RCU and what it frees run elsewhere. */
+static u64 busy_row(unsigned int nr)
+{
+	u8 *mem = map_anon(VM_SIZE);
+	u64 busy, ticks, ns;
+	u32 r;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) != 1)
+		return NOT_HERE;
+	for (r = 0; r < CREATE_WARM_UP; r++)
+		create(nr, mem);
+	busy = busy_ns();
+	ns = now_ns();
+	ticks = rdtsc();
+	for (r = 0; r < BUSY_ROUNDS; r++)
+		create(nr, mem);
+	ticks = rdtsc() - ticks;
+	ns = now_ns() - ns;
+	return (unsigned __int128)(busy_ns() - busy) * ticks / ns / BUSY_ROUNDS;
+}
+
 static u64 row_create_bare(void)
 {
 	return create_row(create_bare, 1);
@@ -71,6 +122,16 @@ static u64 row_create_1(void)
 static u64 row_create_64(void)
 {
 	return create_row(create, 64);
+}
+
+static u64 row_create_1_busy(void)
+{
+	return busy_row(1);
+}
+
+static u64 row_create_64_busy(void)
+{
+	return busy_row(64);
 }
 
 /* ---- KVM_RUN without a guest ------------------------------------------------------ */
@@ -205,12 +266,18 @@ static u64 row_gib_memory(void)
 }
 
 const struct bench_row life_rows[] = {
-	{ "create_bare", "ticks", "KVM_CREATE_VM and KVM_CREATE_VCPU, and both closed",
-	  row_create_bare },
+	{ "create_bare", "ticks",
+	  "KVM_CREATE_VM and KVM_CREATE_VCPU, and both closed; to its end, with what the host idles "
+	  "meanwhile", row_create_bare },
 	{ "create_1", "ticks",
 	  "a VM with interrupt controllers, 1 GiB of untouched memory and a vCPU with its mapping "
-	  "and CPUID: created and destroyed", row_create_1 },
+	  "and CPUID: created and destroyed; to its end, with what the host idles meanwhile",
+	  row_create_1 },
 	{ "create_64", "ticks", "the same with 64 vCPUs", row_create_64 },
+	{ "create_1_busy", "ticks",
+	  "what the CPU does for create_1, that which comes after its end included; without idling",
+	  row_create_1_busy },
+	{ "create_64_busy", "ticks", "the same with 64 vCPUs", row_create_64_busy },
 	{ "immediate_exit", "ticks", "KVM_RUN with immediate_exit set", row_immediate_exit },
 	{ "vm_memory", "bytes", "kernel memory of a VM with interrupt controllers and no vCPU",
 	  row_vm_memory },
