@@ -130,7 +130,7 @@ static u32 keel_host_word(int word)
 	if (!w->valid || cpuid_eax(w->function & 0x80000000) < w->function)
 		return 0;
 	cpuid_count(w->function, w->index, &e.eax, &e.ebx, &e.ecx, &e.edx);
-	return *keel_cpuid_reg(&e, w->reg);
+	return keel_cpuid_value(&e, w->reg);
 }
 
 /* 80000001.EDX repeats these bits of 1.EDX on AMD (APM vol. 3, "CPUID Fn8000_0001_EDX"). */

@@ -258,9 +258,7 @@ void keel_fpu_put(struct keel_vcpu *vcpu)
 int keel_fpu_create(struct keel_vcpu *vcpu)
 {
 	vcpu->fpu = kmem_cache_alloc(keel_fpu_cache, GFP_KERNEL_ACCOUNT);
-	if (!vcpu->fpu)
-		return -ENOMEM;
-	return 0;
+	return vcpu->fpu ? 0 : -ENOMEM;
 }
 
 void keel_fpu_free(struct keel_vcpu *vcpu)

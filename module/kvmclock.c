@@ -88,6 +88,21 @@ static bool keel_clock_track(struct keel_vm *vm)
 	return changed;
 }
 
+/* The vCPUs' TSCs, or the host's, may have changed. */
+static void keel_clock_retrack(struct keel_vm *vm)
+{
+	struct keel_vcpu *vcpu;
+	int i;
+
+	if (!keel_clock_track(vm))
+		return;
+	/* The others learn of it before they enter again: pages must not mix two kinds. */
+	keel_for_each_vcpu(i, vcpu, vm) {
+		keel_request(vcpu, KEEL_REQ_CLOCK);
+		keel_vcpu_kick(vcpu);
+	}
+}
+
 /*
  * All vCPUs agreed with the first one when the reference point was taken, and each that does not
  * any more has it judged again: so nothing changes if this one agrees now, and is not the first.
@@ -114,24 +129,6 @@ void keel_clock_tsc_changed(struct keel_vcpu *vcpu)
 {
 	if (!keel_clock_stays(vcpu))
 		keel_clock_retrack(vcpu->vm);
-}
-
-/**
- * keel_clock_retrack() - the vCPUs' TSCs, or the host's, may have changed
- * @vm: the VM
- */
-void keel_clock_retrack(struct keel_vm *vm)
-{
-	struct keel_vcpu *vcpu;
-	int i;
-
-	if (!keel_clock_track(vm))
-		return;
-	/* The others learn of it before they enter again: pages must not mix two kinds. */
-	keel_for_each_vcpu(i, vcpu, vm) {
-		keel_request(vcpu, KEEL_REQ_CLOCK);
-		keel_vcpu_kick(vcpu);
-	}
 }
 
 /* kvmclock at the instant @now; the lock is held. */

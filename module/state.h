@@ -97,7 +97,6 @@ void keel_hostclock_init(void);
 void keel_hostclock_exit(void);
 
 /* kvmclock.c: a TSC changed: is the whole VM's clock still one? */
-void keel_clock_retrack(struct keel_vm *vm);
 void keel_clock_tsc_changed(struct keel_vcpu *vcpu);
 
 /* steal.c */

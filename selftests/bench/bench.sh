@@ -23,14 +23,22 @@ for v in CHECK UPDATE RESUME; do
 	[ "${!v:-0}" != 0 ] || unset $v
 done
 
-# This machine, if it has all that it takes.
-is_fit()
+# What this machine lacks to be measured itself; nothing if it can be.
+lacking()
 {
-	grep -qwE 'svm|vmx' /proc/cpuinfo && [ "$(id -u)" = 0 ] && [ -w /dev/kvm ] &&
-		[ -e "/lib/modules/$(uname -r)/build/Makefile" ] && ! grep -qw hypervisor /proc/cpuinfo
+	if ! grep -qwE 'svm|vmx' /proc/cpuinfo; then
+		echo "this CPU shows neither SVM nor VMX"
+	elif [ "$(id -u)" != 0 ]; then
+		echo "only root can load the module"
+	elif [ ! -e "/lib/modules/$(uname -r)/build/Makefile" ]; then
+		echo "the headers of this kernel are not installed (linux-headers-$(uname -r))"
+	elif [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
+		echo "no usable /dev/kvm to compare with"
+	fi
 }
 
-if [ -z "${HOSTS:-}${CHECK:-}${UPDATE:-}" ] && is_fit; then
+if [ -z "${HOSTS:-}${CHECK:-}${UPDATE:-}" ] && [ -z "$(lacking)" ] &&
+	! grep -qw hypervisor /proc/cpuinfo; then
 	HOSTS=native
 fi
 HOSTS=${HOSTS:-$EVERY_HOST}
@@ -135,16 +143,14 @@ check_rows()
 # Where it runs, in one line; for a machine of its own, whether it can.
 say_where()
 {
+	local lack
 	if [ "$HOSTS" != native ]; then
 		msg HOST "emulated: $HOSTS (Bochs, whose TSC counts instructions)"
 		return
 	fi
-	grep -qwE 'svm|vmx' /proc/cpuinfo || die "native: this CPU shows neither SVM nor VMX"
-	[ "$(id -u)" = 0 ] || die "native: only root can load the module"
+	lack=$(lacking)
+	[ -z "$lack" ] || die "native: $lack"
 	[ ! -e /dev/keel ] || die "native: keel is loaded already; rmmod keel first"
-	[ -e "/lib/modules/$(uname -r)/build/Makefile" ] ||
-		die "native: the headers of this kernel are not installed (linux-headers-$(uname -r))"
-	[ -r /dev/kvm ] && [ -w /dev/kvm ] || die "native: no usable /dev/kvm to compare with"
 	msg HOST "this machine: cycles of the TSC, pinned, medians of $ROUNDS; without the guest's boot"
 }
 
