@@ -593,6 +593,15 @@ static noinline int fault_quickly(struct keel_vcpu *vcpu, const struct keel_exit
 	return ret;
 }
 
+/*
+ * The guest's APIC must not be looked at while the EOI that was offered it may have been skipped
+ * (keel_pv_eoi_sync_from()). Its timer's next deadline is what a guest writes right after it.
+ */
+static bool is_deadline(struct keel_vcpu *vcpu, const struct keel_exit *exit)
+{
+	return exit->reason == KEEL_EXIT_MSR && (u32)vcpu->gpr[KEEL_RCX] == MSR_IA32_TSC_DEADLINE;
+}
+
 /**
  * keel_handle_quickly() - do what the guest left for, if it takes no time
  * @vcpu: the vCPU, loaded; its mutex held, interrupts off
@@ -607,6 +616,8 @@ int keel_handle_quickly(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	/* The most frequent ones without an indirect branch, nor a look at the table. */
 	if (exit->reason == KEEL_EXIT_CPUID && is_atomic(vcpu, exit, ATOMIC_IF_LEN))
 		return handle_cpuid(vcpu, exit);
+	if (unlikely(vcpu->pv_eoi_offered) && !is_deadline(vcpu, exit))
+		return KEEL_NOT_QUICK;
 	if (exit->reason == KEEL_EXIT_MSR && is_atomic(vcpu, exit, ATOMIC_IF_MSR))
 		return handle_msr(vcpu, exit);
 	if (exit->reason == KEEL_EXIT_TDP_FAULT)

@@ -167,8 +167,7 @@ static void abort_entry(struct keel_vcpu *vcpu)
  */
 static bool is_watched(struct keel_vcpu *vcpu)
 {
-	return vcpu->ring.entry || vcpu->vapic || vcpu->dr_open || vcpu->pv_eoi_offered ||
-	       vcpu->events.nmi_pending;
+	return vcpu->ring.entry || vcpu->vapic || vcpu->dr_open || vcpu->events.nmi_pending;
 }
 
 /* Into the guest and out of it; interrupts off. */
