@@ -185,7 +185,8 @@ static int handle_pause(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	keel_skip(vcpu, exit->insn_len);
 	/* The lock's holder may wait for this CPU. */
-	yield();
+	if (!single_task_running())
+		yield();
 	return KEEL_RESUME;
 }
 

@@ -3,6 +3,8 @@
 #ifndef KEEL_EXIT_H
 #define KEEL_EXIT_H
 
+#include <linux/minmax.h>
+#include <linux/sched/stat.h>
 #include <linux/types.h>
 
 struct keel_vcpu;
@@ -154,6 +156,19 @@ struct keel_exit {
 		} task;
 	} u;
 };
+
+/**
+ * keel_spin_limit() - how long may the guest spin until its next exit?
+ * @limit: how long it has spun until this one
+ * @base: where somebody else wants this CPU; the unit is the CPU's
+ *
+ * An exit for a loop around PAUSE is there to give the CPU away, and wasted where nobody waits for
+ * it: there each takes twice as long to come as the one before, up to 16 times @base.
+ */
+static inline u32 keel_spin_limit(u32 limit, u32 base)
+{
+	return single_task_running() ? min(2 * limit, 16 * base) : base;
+}
 
 /**
  * typedef keel_exit_fn - handle one neutral reason

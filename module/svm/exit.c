@@ -23,7 +23,6 @@ static const u8 plain_reasons[] = {
 	[VMEXIT_RDPMC]		= KEEL_EXIT_RDPMC,
 	[VMEXIT_CPUID]		= KEEL_EXIT_CPUID,
 	[VMEXIT_INVD]		= KEEL_EXIT_INVD,
-	[VMEXIT_PAUSE]		= KEEL_EXIT_PAUSE,
 	[VMEXIT_HLT]		= KEEL_EXIT_HLT,
 	[VMEXIT_VMMCALL]	= KEEL_EXIT_HYPERCALL,
 	[VMEXIT_WBINVD]		= KEEL_EXIT_INVD,
@@ -173,6 +172,15 @@ static void decode_iret(struct svm_vcpu *svm, struct keel_exit *exit)
 	exit->reason = KEEL_EXIT_NMI_WINDOW;
 }
 
+static void decode_pause(struct svm_vcpu *svm, struct keel_exit *exit)
+{
+	struct vmcb_control *c = &svm->vmcb->control;
+
+	exit->reason = KEEL_EXIT_PAUSE;
+	c->pause_count = keel_spin_limit(c->pause_count, PAUSE_COUNT);
+	svm_changed(svm, CLEAN_INTERCEPTS);
+}
+
 static void decode_invalid(struct svm_vcpu *svm, struct keel_exit *exit)
 {
 	exit->reason = KEEL_EXIT_FAIL_ENTRY;
@@ -199,6 +207,9 @@ static void decode_other(struct svm_vcpu *svm, struct keel_exit *exit, u32 code)
 	case VMEXIT_MSR:
 		exit->reason = KEEL_EXIT_MSR;
 		exit->u.msr.write = svm->vmcb->control.exit_info_1 & 1;
+		break;
+	case VMEXIT_PAUSE:
+		decode_pause(svm, exit);
 		break;
 	case VMEXIT_SHUTDOWN:
 		exit->reason = KEEL_EXIT_SHUTDOWN;

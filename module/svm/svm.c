@@ -12,8 +12,7 @@
 #include "../guest_ctx.h"
 #include "svm.h"
 
-#define PAUSE_COUNT	3000	/* PAUSEs in a row before an exit, */
-#define PAUSE_THRESHOLD	128	/* no further apart than so many cycles */
+#define PAUSE_THRESHOLD	128	/* PAUSEs no further apart than so many cycles are a loop */
 
 /* ---- intercepts ------------------------------------------------------------------------- */
 

@@ -13,6 +13,7 @@
 
 #define SVM_TSC_RATIO_ONE	BIT_ULL(32)
 #define SVM_MSRPM_ORDER		1	/* two pages */
+#define PAUSE_COUNT		3000	/* PAUSEs in a row until an exit */
 
 /**
  * struct svm_caps - what the CPU has beyond SVM and nested paging; fixed after hw_setup

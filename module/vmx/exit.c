@@ -54,7 +54,6 @@ static const struct plain_reason {
 	[EXIT_REASON_VMCALL]		= { KEEL_EXIT_HYPERCALL, INSN_BY_MODE },
 	[EXIT_REASON_MWAIT_INSTRUCTION]	= { KEEL_EXIT_MWAIT, INSN },
 	[EXIT_REASON_MONITOR_INSTRUCTION] = { KEEL_EXIT_MONITOR, INSN },
-	[EXIT_REASON_PAUSE_INSTRUCTION]	= { KEEL_EXIT_PAUSE, INSN },
 	[EXIT_REASON_TPR_BELOW_THRESHOLD] = { KEEL_EXIT_TPR },
 	[EXIT_REASON_PREEMPTION_TIMER]	= { KEEL_EXIT_TIMER },
 	[EXIT_REASON_WBINVD]		= { KEEL_EXIT_INVD, INSN },
@@ -200,6 +199,14 @@ static void decode_dr(struct vmx_vcpu *vmx, struct keel_exit *exit)
 	exit->u.dr.write = !(qual & DR_READ);
 }
 
+static void decode_pause(struct vmx_vcpu *vmx, struct keel_exit *exit)
+{
+	decode_insn(vmx, exit);
+	exit->reason = KEEL_EXIT_PAUSE;
+	vmx->ple_window = keel_spin_limit(vmx->ple_window, PLE_WINDOW_TICKS);
+	vmcs_write(PLE_WINDOW, vmx->ple_window);
+}
+
 static void decode_task_switch(struct vmx_vcpu *vmx, struct keel_exit *exit)
 {
 	u64 qual = qualification(exit);
@@ -315,6 +322,9 @@ static noinline void decode_operands(struct vmx_vcpu *vmx, struct keel_exit *exi
 		break;
 	case EXIT_REASON_DR_ACCESS:
 		decode_dr(vmx, exit);
+		break;
+	case EXIT_REASON_PAUSE_INSTRUCTION:
+		decode_pause(vmx, exit);
 		break;
 	case EXIT_REASON_TASK_SWITCH:
 		decode_task_switch(vmx, exit);

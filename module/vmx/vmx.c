@@ -17,7 +17,6 @@
 #include "vmx.h"
 
 #define PLE_GAP_TICKS		128	/* PAUSEs no further apart than so many ticks of the TSC */
-#define PLE_WINDOW_TICKS	4096	/* ... for so long: an exit */
 
 /* ---- which VMCS is current where -------------------------------------------------------- */
 
@@ -188,7 +187,8 @@ static void write_constant_fields(struct vmx_vcpu *vmx)
 		vmcs_write(VIRTUAL_PROCESSOR_ID, vmx->vpid);
 	if (vmx_caps.ple) {
 		vmcs_write(PLE_GAP, PLE_GAP_TICKS);
-		vmcs_write(PLE_WINDOW, PLE_WINDOW_TICKS);
+		vmx->ple_window = PLE_WINDOW_TICKS;
+		vmcs_write(PLE_WINDOW, vmx->ple_window);
 	}
 	/* No SGX for guests: each of its instructions exits. */
 	if (vmx_caps.encls)

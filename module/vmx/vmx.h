@@ -97,6 +97,8 @@ struct vmx_host_perf {
 	u64 debugctl, pebs;
 };
 
+#define PLE_WINDOW_TICKS	4096	/* of a loop around PAUSE, until an exit */
+
 /* What the VMCS holds of the host, so that a field is written when it changes. */
 struct vmx_host_state {
 	unsigned long cr3, cr4, fs_base;
@@ -132,6 +134,7 @@ struct vmx_host_state {
  * @apicv_on: the controls say so; vcpu->apicv is what is wanted
  * @eoi_exits: EOI-exit bitmap
  * @logging: vm->logging as of the last entry
+ * @ple_window: PLE_WINDOW, see keel_spin_limit()
  * @switches: the thread's context switches as of the last load
  */
 struct vmx_vcpu {
@@ -160,6 +163,7 @@ struct vmx_vcpu {
 	bool apicv_on;
 	u64 eoi_exits[4];
 	bool logging;
+	u32 ple_window;
 	unsigned long switches;
 };
 
