@@ -2,6 +2,8 @@
 /* One handler for each neutral reason to leave the guest. */
 #include <linux/kvm.h>
 #include <linux/kvm_para.h>
+#include <linux/minmax.h>
+#include <linux/sched/stat.h>
 #include <asm/cpu.h>
 #include <asm/debugreg.h>
 #include <asm/msr-index.h>
@@ -179,6 +181,19 @@ static int handle_hypercall(struct keel_vcpu *vcpu, struct keel_exit *exit)
 static int handle_rdpmc(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
 	return keel_inject_gp(vcpu, 0);
+}
+
+/**
+ * keel_spin_limit() - how long may the guest spin until its next exit?
+ * @limit: how long it has spun until this one
+ * @base: where somebody else wants this CPU; the unit is the CPU's
+ *
+ * An exit for a loop around PAUSE is there to give the CPU away, and wasted where nobody waits for
+ * it: there each takes twice as long to come as the one before, up to 16 times @base.
+ */
+u32 keel_spin_limit(u32 limit, u32 base)
+{
+	return single_task_running() ? min(2 * limit, 16 * base) : base;
 }
 
 static int handle_pause(struct keel_vcpu *vcpu, struct keel_exit *exit)

@@ -3,8 +3,6 @@
 #ifndef KEEL_EXIT_H
 #define KEEL_EXIT_H
 
-#include <linux/minmax.h>
-#include <linux/sched/stat.h>
 #include <linux/types.h>
 
 struct keel_vcpu;
@@ -158,19 +156,6 @@ struct keel_exit {
 };
 
 /**
- * keel_spin_limit() - how long may the guest spin until its next exit?
- * @limit: how long it has spun until this one
- * @base: where somebody else wants this CPU; the unit is the CPU's
- *
- * An exit for a loop around PAUSE is there to give the CPU away, and wasted where nobody waits for
- * it: there each takes twice as long to come as the one before, up to 16 times @base.
- */
-static inline u32 keel_spin_limit(u32 limit, u32 base)
-{
-	return single_task_running() ? min(2 * limit, 16 * base) : base;
-}
-
-/**
  * typedef keel_exit_fn - handle one neutral reason
  *
  * Called with the vCPU's mutex held.  With the vCPU loaded, and so preemption off, only where
@@ -183,5 +168,6 @@ typedef int (*keel_exit_fn)(struct keel_vcpu *vcpu, struct keel_exit *exit);
 int keel_handle_exit(struct keel_vcpu *vcpu, struct keel_exit *exit);
 bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit);
 int keel_handle_quickly(struct keel_vcpu *vcpu, struct keel_exit *exit);
+u32 keel_spin_limit(u32 limit, u32 base);	/* for the back ends, interrupts off */
 
 #endif
