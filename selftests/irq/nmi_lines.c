@@ -62,30 +62,93 @@ TEST(by_ipi)
 	EXPECT_EQ(UC_DONE, vcpu_join(v[2]));
 }
 
-static void guest_wait(void)
+static void nothing(struct trap_frame *f)
 {
+}
+
+/*
+ * A VM entry of Bochs's leaves NMIs blocked where another vCPU was in its handler (testing.rst); an
+ * IRET, that of any handler, opens them.
+ */
+static void open_nmis(void)
+{
+	if (!test_bochs_vmx)
+		return;
+	guest_handlers[VEC_BP] = nothing;
+	asm volatile("int3");
+}
+
+static void guest_wait(u64 id)
+{
+	open_nmis();
 	guest_handlers[VEC_NMI] = on_nmi;
 	apic_enable();
 	guest_sync(1);
 	cpu_pause();
-	G_EQ(nmis[0], 1);
+	G_EQ(nmis[id], 1);
 	guest_done();
+}
+
+static void send_by_message(struct vcpu *v, u32 id)
+{
+	struct kvm_msi msi = { .address_lo = 0xfee00000 | id << 12, .data = DM_NMI };
+
+	must(v->vm->fd, KVM_SIGNAL_MSI, &msi);
 }
 
 TEST(by_message)
 {
-	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = DM_NMI };
 	struct vcpu *v = vcpu_create(vm_create(VM_IRQCHIP), 0);
 
 	vcpu_long(v, guest_wait, 0);
 	ASSERT_SYNC(1, v);
-	must(v->vm->fd, KVM_SIGNAL_MSI, &msi);
+	send_by_message(v, 0);
 	ASSERT_DONE(v);
+}
+
+static void on_long_nmi(struct trap_frame *f)
+{
+	__atomic_fetch_add(&nmis[0], 1, __ATOMIC_SEQ_CST);
+	guest_sync(2);
+}
+
+static void guest_stays_in_handler(void)
+{
+	open_nmis();
+	guest_handlers[VEC_NMI] = on_long_nmi;
+	apic_enable();
+	guest_sync(1);
+	cpu_pause();
+	G_EQ(nmis[0], 2);
+	guest_done();
+}
+
+/* One VM's vCPU is in its handler, with another one waiting; a vCPU of another VM gets its own. */
+TEST(while_another_handles_one)
+{
+	struct vcpu *first = vcpu_create(vm_create(VM_IRQCHIP), 0);
+	struct vcpu *v = vcpu_create(vm_create(VM_IRQCHIP), 1);
+
+	vcpu_long(first, guest_stays_in_handler, 0);
+	ASSERT_SYNC(1, first);
+	send_by_message(first, 0);
+	ASSERT_SYNC(2, first);
+	send_by_message(first, 0);
+
+	vcpu_long(v, guest_wait, 1);
+	vcpu_set_runnable(v);
+	ASSERT_SYNC(1, v);
+	send_by_message(v, 1);
+	ASSERT_DONE(v);
+	EXPECT_EQ(1, nmis[0]);
+	/* By now with the other handler. */
+	ASSERT_DONE(first);
 }
 
 /* The NMI watchdog of old: the PIT's line on LINT0 as NMI. */
 static void guest_watchdog(void)
 {
+	open_nmis();
 	guest_handlers[VEC_NMI] = on_nmi;
 	apic_enable();
 	apic_write(APIC_LVT0, DM_NMI);
