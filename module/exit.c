@@ -186,14 +186,15 @@ static int handle_rdpmc(struct keel_vcpu *vcpu, struct keel_exit *exit)
 /**
  * keel_spin_limit() - how long may the guest spin until its next exit?
  * @limit: how long it has spun until this one
- * @base: where somebody else wants this CPU; the unit is the CPU's
+ * @base: where somebody else wants this CPU
+ * @max: the limit's own; the unit is the CPU's
  *
  * An exit for a loop around PAUSE is there to give the CPU away, and wasted where nobody waits for
- * it: there each takes twice as long to come as the one before, up to 16 times @base.
+ * it: there each takes twice as long to come as the one before.
  */
-u32 keel_spin_limit(u32 limit, u32 base)
+u32 keel_spin_limit(u32 limit, u32 base, u32 max)
 {
-	return single_task_running() ? min(2 * limit, 16 * base) : base;
+	return single_task_running() ? min(2 * limit, max) : base;
 }
 
 static int handle_pause(struct keel_vcpu *vcpu, struct keel_exit *exit)
@@ -609,15 +610,6 @@ static noinline int fault_quickly(struct keel_vcpu *vcpu, const struct keel_exit
 	return ret;
 }
 
-/*
- * The guest's APIC must not be looked at while the EOI that was offered it may have been skipped
- * (keel_pv_eoi_sync_from()). Its timer's next deadline is what a guest writes right after it.
- */
-static bool is_deadline(struct keel_vcpu *vcpu, const struct keel_exit *exit)
-{
-	return exit->reason == KEEL_EXIT_MSR && (u32)vcpu->gpr[KEEL_RCX] == MSR_IA32_TSC_DEADLINE;
-}
-
 /**
  * keel_handle_quickly() - do what the guest left for, if it takes no time
  * @vcpu: the vCPU, loaded; its mutex held, interrupts off
@@ -632,8 +624,6 @@ int keel_handle_quickly(struct keel_vcpu *vcpu, struct keel_exit *exit)
 	/* The most frequent ones without an indirect branch, nor a look at the table. */
 	if (exit->reason == KEEL_EXIT_CPUID && is_atomic(vcpu, exit, ATOMIC_IF_LEN))
 		return handle_cpuid(vcpu, exit);
-	if (unlikely(vcpu->pv_eoi_offered) && !is_deadline(vcpu, exit))
-		return KEEL_NOT_QUICK;
 	if (exit->reason == KEEL_EXIT_MSR && is_atomic(vcpu, exit, ATOMIC_IF_MSR))
 		return handle_msr(vcpu, exit);
 	if (exit->reason == KEEL_EXIT_TDP_FAULT)

@@ -168,6 +168,6 @@ typedef int (*keel_exit_fn)(struct keel_vcpu *vcpu, struct keel_exit *exit);
 int keel_handle_exit(struct keel_vcpu *vcpu, struct keel_exit *exit);
 bool keel_exit_is_atomic(struct keel_vcpu *vcpu, const struct keel_exit *exit);
 int keel_handle_quickly(struct keel_vcpu *vcpu, struct keel_exit *exit);
-u32 keel_spin_limit(u32 limit, u32 base);	/* for the back ends, interrupts off */
+u32 keel_spin_limit(u32 limit, u32 base, u32 max);	/* for the back ends, interrupts off */
 
 #endif

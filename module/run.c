@@ -165,7 +165,7 @@ static void abort_entry(struct keel_vcpu *vcpu)
  * Something has to be done between any two entries; or an interrupt taken: the back end may open
  * an NMI's window by one of its own.
  */
-static bool is_watched(struct keel_vcpu *vcpu)
+static bool needs_single_entry(struct keel_vcpu *vcpu)
 {
 	return vcpu->ring.entry || vcpu->vapic || vcpu->dr_open || vcpu->events.nmi_pending;
 }
@@ -189,6 +189,32 @@ static __always_inline void enter_once(struct keel_vcpu *vcpu, struct keel_exit 
 /* The scheduler's wish, a signal, or work that is to be done at once (io_uring's). */
 #define ENDS_QUICK	(_TIF_NEED_RESCHED | _TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL)
 
+/* After an exit that was handled quickly: may the guest be entered once more? */
+static bool may_enter_again(struct keel_vcpu *vcpu)
+{
+	return !READ_ONCE(vcpu->requests) && !(read_thread_flags() & ENDS_QUICK);
+}
+
+/*
+ * As run_guest(), where something has to be done after each entry.  If it is an EOI that may have
+ * been skipped, only what looks at the APIC has to wait for it; the timer's next deadline does not,
+ * which a guest writes right after that EOI.
+ */
+static noinline int run_watched(struct keel_vcpu *vcpu, struct keel_exit *exit)
+{
+	bool once = needs_single_entry(vcpu);
+	int ret, left = QUICK_EXITS;
+
+	do {
+		enter_once(vcpu, exit);
+		if (once || exit->reason != KEEL_EXIT_MSR ||
+		    (u32)vcpu->gpr[KEEL_RCX] != MSR_IA32_TSC_DEADLINE)
+			return KEEL_NOT_QUICK;
+		ret = keel_handle_quickly(vcpu, exit);
+	} while (ret == KEEL_RESUME && --left && may_enter_again(vcpu));
+	return ret;
+}
+
 /*
  * Enter, and handle the exits that need no more than that, with interrupts off all the time.
  * The mode stays IN_GUEST.  What comes meanwhile for this thread or this CPU comes with an
@@ -198,17 +224,16 @@ static __always_inline void enter_once(struct keel_vcpu *vcpu, struct keel_exit 
  */
 static int run_guest(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {
-	int ret = KEEL_NOT_QUICK, left = QUICK_EXITS;
+	int ret, left = QUICK_EXITS;
 
 	static_call(keel_prepare)(vcpu);
-	if (unlikely(is_watched(vcpu))) {
-		enter_once(vcpu, exit);
+	if (unlikely(needs_single_entry(vcpu) || vcpu->pv_eoi_offered)) {
+		ret = run_watched(vcpu, exit);
 	} else {
 		do {
 			enter_once(vcpu, exit);
 			ret = keel_handle_quickly(vcpu, exit);
-		} while (ret == KEEL_RESUME && --left && !READ_ONCE(vcpu->requests) &&
-			 !(read_thread_flags() & ENDS_QUICK));
+		} while (ret == KEEL_RESUME && --left && may_enter_again(vcpu));
 	}
 	static_call_cond(keel_finish)(vcpu);
 	return ret;

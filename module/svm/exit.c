@@ -177,7 +177,7 @@ static void decode_pause(struct svm_vcpu *svm, struct keel_exit *exit)
 	struct vmcb_control *c = &svm->vmcb->control;
 
 	exit->reason = KEEL_EXIT_PAUSE;
-	c->pause_count = keel_spin_limit(c->pause_count, PAUSE_COUNT);
+	c->pause_count = keel_spin_limit(c->pause_count, PAUSE_COUNT, U16_MAX);
 	svm_changed(svm, CLEAN_INTERCEPTS);
 }
 

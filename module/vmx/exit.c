@@ -203,7 +203,7 @@ static void decode_pause(struct vmx_vcpu *vmx, struct keel_exit *exit)
 {
 	decode_insn(vmx, exit);
 	exit->reason = KEEL_EXIT_PAUSE;
-	vmx->ple_window = keel_spin_limit(vmx->ple_window, PLE_WINDOW_TICKS);
+	vmx->ple_window = keel_spin_limit(vmx->ple_window, PLE_WINDOW_TICKS, PLE_WINDOW_MAX);
 	vmcs_write(PLE_WINDOW, vmx->ple_window);
 }
 
@@ -323,9 +323,6 @@ static noinline void decode_operands(struct vmx_vcpu *vmx, struct keel_exit *exi
 	case EXIT_REASON_DR_ACCESS:
 		decode_dr(vmx, exit);
 		break;
-	case EXIT_REASON_PAUSE_INSTRUCTION:
-		decode_pause(vmx, exit);
-		break;
 	case EXIT_REASON_TASK_SWITCH:
 		decode_task_switch(vmx, exit);
 		break;
@@ -341,6 +338,10 @@ static noinline void decode_operands(struct vmx_vcpu *vmx, struct keel_exit *exi
 	case EXIT_REASON_EPT_MISCONFIG:
 		decode_ept_misconfig(exit);
 		break;
+	default:
+		/* Here and not among the cases, which the frequent ones have to get through. */
+		if (reason == EXIT_REASON_PAUSE_INSTRUCTION)
+			decode_pause(vmx, exit);
 	}
 }
 

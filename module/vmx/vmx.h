@@ -97,7 +97,8 @@ struct vmx_host_perf {
 	u64 debugctl, pebs;
 };
 
-#define PLE_WINDOW_TICKS	4096	/* of a loop around PAUSE, until an exit */
+#define PLE_WINDOW_TICKS	4096	/* of a loop around PAUSE, until an exit, */
+#define PLE_WINDOW_MAX		(64 * PLE_WINDOW_TICKS)	/* at most */
 
 /* What the VMCS holds of the host, so that a field is written when it changes. */
 struct vmx_host_state {
