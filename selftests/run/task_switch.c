@@ -111,10 +111,10 @@ extern const char task_start[], do_jmp[], after_jmp[], do_call[], after_call[], 
 	after_vm86[];
 #define AT(label)	(CODE + (u32)((label) - task_start))
 
-/* KVM carries them out, and not the CPU. */
+/* KVM carries them out, and not the CPU (QEMU's has no intercept for them). */
 static bool by_kvm(void)
 {
-	return is_kvm() && host_is_intel();
+	return is_kvm() && !host_is_tcg();
 }
 
 FIXTURE(task) {
@@ -526,6 +526,8 @@ TEST_F(task, virtual_8086)
 
 TEST_F(task, int_n)
 {
+	if (is_kvm() && test_bochs_svm)
+		SKIP(return, "Bochs does not tell KVM of the INT n, which KVM does not skip then");
 	set_gate(self->idt, 0x40, SEL_B);
 	START(do_int);
 	RUN_TO_HLT(in_task);
