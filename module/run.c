@@ -198,7 +198,8 @@ static bool may_enter_again(struct keel_vcpu *vcpu)
 /*
  * As run_guest(), where something has to be done after each entry.  If it is an EOI that may have
  * been skipped, only what looks at the APIC has to wait for it; the timer's next deadline does not,
- * which a guest writes right after that EOI.
+ * which a guest writes right after that EOI.  A loop of its own, so that the others do not pay for
+ * the question.
  */
 static noinline int run_watched(struct keel_vcpu *vcpu, struct keel_exit *exit)
 {

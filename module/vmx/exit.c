@@ -203,8 +203,8 @@ static void decode_pause(struct vmx_vcpu *vmx, struct keel_exit *exit)
 {
 	decode_insn(vmx, exit);
 	exit->reason = KEEL_EXIT_PAUSE;
-	vmx->ple_window = keel_spin_limit(vmx->ple_window, PLE_WINDOW_TICKS, PLE_WINDOW_MAX);
-	vmcs_write(PLE_WINDOW, vmx->ple_window);
+	vmcs_write(PLE_WINDOW,
+		   keel_spin_limit(vmcs_read(PLE_WINDOW), PLE_WINDOW_TICKS, PLE_WINDOW_MAX));
 }
 
 static void decode_task_switch(struct vmx_vcpu *vmx, struct keel_exit *exit)

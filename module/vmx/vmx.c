@@ -187,8 +187,7 @@ static void write_constant_fields(struct vmx_vcpu *vmx)
 		vmcs_write(VIRTUAL_PROCESSOR_ID, vmx->vpid);
 	if (vmx_caps.ple) {
 		vmcs_write(PLE_GAP, PLE_GAP_TICKS);
-		vmx->ple_window = PLE_WINDOW_TICKS;
-		vmcs_write(PLE_WINDOW, vmx->ple_window);
+		vmcs_write(PLE_WINDOW, PLE_WINDOW_TICKS);
 	}
 	/* No SGX for guests: each of its instructions exits. */
 	if (vmx_caps.encls)

@@ -135,7 +135,6 @@ struct vmx_host_state {
  * @apicv_on: the controls say so; vcpu->apicv is what is wanted
  * @eoi_exits: EOI-exit bitmap
  * @logging: vm->logging as of the last entry
- * @ple_window: PLE_WINDOW, see keel_spin_limit()
  * @switches: the thread's context switches as of the last load
  */
 struct vmx_vcpu {
@@ -164,7 +163,6 @@ struct vmx_vcpu {
 	bool apicv_on;
 	u64 eoi_exits[4];
 	bool logging;
-	u32 ple_window;
 	unsigned long switches;
 };
 
