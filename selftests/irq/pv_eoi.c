@@ -68,6 +68,19 @@ static void send(u8 vec)
 	apic_icr(apic_id(), ICR_ASSERT | vec);
 }
 
+/* The interrupt comes, for the @nth time. */
+static void take(u8 vec, u32 nth)
+{
+	sti_nop_cli();
+	G_EQ(guest_irqs[vec], nth);
+}
+
+static void send_and_take(u8 vec, u32 nth)
+{
+	send(vec);
+	take(vec, nth);
+}
+
 static void start(u64 x2, void (*low)(struct trap_frame *f), void (*high)(struct trap_frame *f))
 {
 	if (x2)
@@ -103,12 +116,8 @@ static void guest_ends(u64 x2)
 
 	start(x2, end, end);
 	for (i = 1; i <= ROUNDS; i++) {
-		send(HIGH);
-		sti_nop_cli();
-		G_EQ(guest_irqs[HIGH], i);
-		send(LOW);
-		sti_nop_cli();
-		G_EQ(guest_irqs[LOW], i);
+		send_and_take(HIGH, i);
+		send_and_take(LOW, i);
 	}
 	G_EQ(apic_bit(APIC_ISR, LOW), 0);
 	G_EQ(apic_bit(APIC_ISR, HIGH), 0);
@@ -146,12 +155,8 @@ static void guest_looks(u64 x2)
 
 	start(x2, end_and_look, end_and_look);
 	for (i = 1; i <= ROUNDS; i++) {
-		send(LOW);
-		sti_nop_cli();
-		send(HIGH);
-		sti_nop_cli();
-		G_EQ(guest_irqs[LOW], i);
-		G_EQ(guest_irqs[HIGH], i);
+		send_and_take(LOW, i);
+		send_and_take(HIGH, i);
 	}
 	guest_done();
 }
@@ -254,11 +259,8 @@ static void guest_level(u64 x2)
 	rte_write(GSI, RTE_LEVEL | HIGH | RTE_DEST(0));
 	for (i = 1; i <= 5; i++) {
 		guest_line(GSI, 1);
-		sti_nop_cli();
-		G_EQ(guest_irqs[HIGH], i);
-		send(LOW);
-		sti_nop_cli();
-		G_EQ(guest_irqs[LOW], i);
+		take(HIGH, i);
+		send_and_take(LOW, i);
 	}
 	guest_done();
 }
@@ -283,9 +285,7 @@ static void guest_off(u64 x2)
 	wrmsr(MSR_KVM_PV_EOI_EN, (uintptr_t)&word);
 	word = 0x1234;
 	for (i = 1; i <= 5; i++) {
-		send(LOW);
-		sti_nop_cli();
-		G_EQ(guest_irqs[LOW], i);
+		send_and_take(LOW, i);
 	}
 	/* Numbers that do not fit, and no memory. */
 	G_EQ(try_wrmsr(MSR_KVM_PV_EOI_EN, (uintptr_t)&word | 3), VEC_GP);

@@ -7,6 +7,12 @@
 
 #define PAUSES	(400 * 1000)
 
+/* There are only the host's own, which are as many as it is slow. */
+#define NEEDS_EXITS do {							\
+	if (host_is_tcg())							\
+		SKIP(return, "QEMU's TCG has no exits for loops around PAUSE");	\
+} while (0)
+
 FIXTURE(pause) {
 	struct vm *vm;
 };
@@ -38,6 +44,7 @@ static void spin(struct __test_metadata *_metadata, struct vm *vm, u64 *exits)
 	vcpu_long(v, guest_spins, 0);
 	ASSERT_DONE(v);
 	*exits = stat_value(fd, "exits");
+	ksft_print_msg("note: %lu exits\n", *exits);
 }
 
 /* One each 4096 ticks (Intel) or 3000 PAUSEs (AMD) would be more than a hundred. */
@@ -45,8 +52,8 @@ TEST_F(pause, alone)
 {
 	u64 n;
 
+	NEEDS_EXITS;
 	spin(_metadata, self->vm, &n);
-	ksft_print_msg("note: %lu exits\n", n);
 	EXPECT_LE(n, 60);
 }
 
@@ -57,9 +64,9 @@ TEST_F(pause, without_exits)
 	};
 	u64 n;
 
+	NEEDS_EXITS;
 	ASSERT_EQ(0, err_of(self->vm->fd, KVM_ENABLE_CAP, &cap));
 	spin(_metadata, self->vm, &n);
-	ksft_print_msg("note: %lu exits\n", n);
 	EXPECT_LE(n, 30);
 }
 
